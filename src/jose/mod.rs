@@ -1,0 +1,3 @@
+//! From bytes to proof: JOSE, strictly.
+
+pub(crate) mod algorithm;

@@ -1,0 +1,18 @@
+//! placeholder
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions))]
+
+mod clock;
+mod config_error;
+mod issuer_id;
+mod jose;
+mod reason;
+mod scope;
+
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use config_error::ConfigError;
+pub use jose::algorithm::{Algorithm, Algorithms};
+pub use issuer_id::IssuerId;
+pub use reason::Reason;
+pub use scope::{Scope, ScopePolicy};
