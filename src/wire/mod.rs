@@ -1,0 +1,3 @@
+//! The network: the only place that reaches it.
+
+pub(crate) mod fetch;
