@@ -1,22 +1,55 @@
-//! placeholder
+//! scopegate
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions))]
 
+mod builder;
+mod challenge;
+mod claims;
 mod clock;
 mod config_error;
+mod credentials;
+mod decision;
+mod endpoint;
+mod issuer;
 mod issuer_id;
 mod jose;
+mod keys;
+mod metadata;
 mod reason;
+mod rejection;
+mod requirement;
 mod scope;
+mod token;
+mod validator;
 #[cfg(feature = "driver")]
 mod wire;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use builder::ValidatorBuilder;
+pub use challenge::Challenge;
+pub use claims::rules::Profile;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use config_error::ConfigError;
-pub use jose::algorithm::{Algorithm, Algorithms};
+pub use credentials::Credentials;
+pub use endpoint::PlainHttp;
+pub use issuer::{DangerousIssuer, Issuer};
 pub use issuer_id::IssuerId;
-pub use reason::Reason;
+pub use jose::algorithm::{Algorithm, Algorithms};
+pub use jose::jwk::{Unusable, VerificationKey};
+pub use jose::key_set::{KeySet, LeftOut, NotAKeySet};
+pub use jose::secret::Secret;
+pub use jose::thumbprint::thumbprint;
+pub use keys::store::KeyHandle;
+pub use reason::{Family, Reason};
+pub use rejection::Rejection;
+pub use requirement::Requirement;
+pub use scope::{Scope, ScopePolicy};
+pub use token::{AccessToken, ClaimsError};
+pub use validator::Validator;
 #[cfg(feature = "driver")]
 pub use wire::fetch::{Fetch, FetchError, FetchLimits, Fetching};
-pub use scope::{Scope, ScopePolicy};
+#[cfg(feature = "reqwest")]
+pub use wire::reqwest::ReqwestFetch;

@@ -1,11 +1,17 @@
-//! The way out: one trait with one method.
+//! The way out: one trait with one method, and how an answer is judged.
 
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, DATE, EXPIRES, HeaderName, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+
+use crate::issuer_id::IssuerId;
 
 /// How a validator reaches its issuers.
 ///
@@ -32,11 +38,226 @@ pub struct FetchLimits {
     pub body: usize,
 }
 
+/// 2 s to connect, 5 s in all, 512 KiB.
+impl Default for FetchLimits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), total: Duration::from_secs(5), body: 512 * 1024 }
+    }
+}
+
 /// Why the issuer could not be asked, or why its answer does not count. The operator's news, never the client's.
-#[derive(Debug, thiserror::Error)]
+///
+/// It never holds the body of an answer.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
+    /// The address is one that may not be asked; nothing was sent.
+    #[error("the url {problem}")]
+    NotAllowed {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The host's name could not be resolved.
+    #[error("the host name could not be resolved")]
+    Unresolved {
+        /// What the resolver said.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// No connection could be made.
+    #[error("no connection to the host")]
+    Unreachable {
+        /// What the network said.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The host could not prove who it is, or no secure connection could be agreed on. Nothing was sent.
+    #[error("no secure connection to the host (tls)")]
+    Tls {
+        /// What is wrong with the certificate or the handshake.
+        source: Arc<dyn Error + Send + Sync>,
+    },
     /// The exchange took longer than its limit.
     #[error("no complete answer within {0:?}")]
     TimedOut(Duration),
+    /// The connection ended, or stopped to speak HTTP, before the answer was complete.
+    #[error("the connection broke off before the answer was complete")]
+    Cut {
+        /// What the network said.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The answer points elsewhere. No redirect is followed: it could lead to keys of somebody else.
+    #[error("a redirect (status {status}), which is not followed")]
+    Redirected {
+        /// The status of the answer.
+        status: StatusCode,
+    },
+    /// The answer is not a success.
+    #[error("unexpected status {status}")]
+    Status {
+        /// The status of the answer.
+        status: StatusCode,
+        /// How long the host asks to be left alone, between 1 s and 1 h.
+        retry_after: Option<Duration>,
+    },
+    /// The answer does not say that it is JSON.
+    #[error("unexpected content type {found:?}")]
+    ContentType {
+        /// The beginning of what it says, escaped; empty if it says nothing.
+        found: String,
+    },
+    /// The body is longer than the limit.
+    #[error("the answer is longer than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The answer came whole, and is not the document that was asked for.
+    #[error("{problem}")]
+    Unusable {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The keys of one of several issuers could not be had.
+    #[error("no keys of the issuer {issuer}")]
+    Issuer {
+        /// The issuer.
+        issuer: IssuerId,
+        /// Why.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// A [`Fetch`] that does not belong to this crate failed in a way of its own.
+    #[error("the fetch failed")]
+    Other {
+        /// Why.
+        source: Arc<dyn Error + Send + Sync>,
+    },
 }
+
+impl FetchError {
+    /// The failure of a [`Fetch`] of your own, where no other kind fits.
+    ///
+    /// ```
+    /// use std::error::Error;
+    /// let error = scopegate::FetchError::other("the sidecar is not there");
+    /// assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("the sidecar is not there"));
+    /// assert_eq!(error.retry_after(), None);
+    /// ```
+    pub fn other(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Other { source: Arc::from(source.into()) }
+    }
+
+    /// How long the host asks to be left alone, between 1 s and 1 h.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// The body of an answer that may be read: 200, JSON, no longer than the limit.
+pub(crate) fn judge(response: http::Response<Bytes>, limits: FetchLimits) -> Result<Bytes, FetchError> {
+    let status = response.status();
+    // 304 is no redirect, and nothing here asks a question that it answers.
+    if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+        return Err(FetchError::Redirected { status });
+    }
+    if status != StatusCode::OK {
+        return Err(FetchError::Status { status, retry_after: retry_after(response.headers()) });
+    }
+    let content_type = response.headers().get(CONTENT_TYPE).map_or(&[][..], http::HeaderValue::as_bytes);
+    if !is_json(content_type) {
+        let found = content_type.iter().take(64).copied().flat_map(std::ascii::escape_default).map(char::from).collect();
+        return Err(FetchError::ContentType { found });
+    }
+    let body = response.into_body();
+    // A `Fetch` that did not keep to the limit gains nothing by it.
+    if body.len() > limits.body {
+        return Err(FetchError::TooLarge { limit: limits.body });
+    }
+    Ok(body)
+}
+
+/// How long a document may be believed without asking again (RFC 9111 s4.2).
+///
+/// `Cache-Control: max-age` less `Age`, else `Expires` less `Date`, kept between 1 min and 1 h. Where the headers are silent,
+/// unreadable or forbid to keep the document at all, it is 5 min: an issuer cannot ask to be asked for each token.
+pub(crate) fn lifetime(headers: &HeaderMap) -> Duration {
+    const SHORTEST: Duration = Duration::from_secs(60);
+    const DEFAULT: Duration = Duration::from_secs(5 * 60);
+    const LONGEST: Duration = Duration::from_secs(60 * 60);
+    let age = text(headers, AGE).and_then(seconds).unwrap_or_default();
+    let lifetime = match cache_control(headers) {
+        CacheControl::MaxAge(max_age) => Some(max_age.saturating_sub(age)),
+        CacheControl::Useless => None,
+        CacheControl::Silent => from_date(headers, EXPIRES),
+    };
+    lifetime.map_or(DEFAULT, |lifetime| lifetime.clamp(SHORTEST, LONGEST))
+}
+
+enum CacheControl {
+    MaxAge(Duration),
+    Useless,
+    Silent,
+}
+
+/// Of several `max-age` the first counts (RFC 9111 s4.2.1).
+fn cache_control(headers: &HeaderMap) -> CacheControl {
+    let mut found = CacheControl::Silent;
+    for value in headers.get_all(CACHE_CONTROL) {
+        let Ok(value) = value.to_str() else { return CacheControl::Useless };
+        for directive in value.split(',') {
+            let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
+            let name = name.trim();
+            if name.eq_ignore_ascii_case("no-store") || name.eq_ignore_ascii_case("no-cache") {
+                return CacheControl::Useless;
+            }
+            if name.eq_ignore_ascii_case("max-age") && matches!(found, CacheControl::Silent) {
+                found = seconds(argument.trim().trim_matches('"')).map_or(CacheControl::Useless, CacheControl::MaxAge);
+            }
+        }
+    }
+    found
+}
+
+/// How long the host asks to be left alone (RFC 9110 s10.2.3), kept between 1 s and 1 h.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    const SHORTEST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(60 * 60);
+    let asked = text(headers, RETRY_AFTER).and_then(seconds).or_else(|| from_date(headers, RETRY_AFTER))?;
+    Some(asked.clamp(SHORTEST, LONGEST))
+}
+
+/// `1*DIGIT`; more than can be counted is the most that can be (RFC 9111 s1.2.2).
+fn seconds(text: &str) -> Option<Duration> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
+}
+
+/// The time from an answer's own `Date` to the date in another of its headers, so that no clock of ours need be right; none if
+/// that date has passed.
+fn from_date(headers: &HeaderMap, name: HeaderName) -> Option<Duration> {
+    let date = |name| text(headers, name).and_then(|text| httpdate::parse_http_date(text).ok());
+    let (sent, then) = (date(DATE)?, date(name)?);
+    Some(then.duration_since(sent).unwrap_or_default())
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// `application/json`, `application/jwk-set+json` (RFC 7517 s8.5) or any other `application/*+json`, with any parameters.
+fn is_json(content_type: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(content_type) else { return false };
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(subtype) = essence.strip_prefix("application/") else { return false };
+    let kind = subtype.strip_suffix("+json").unwrap_or(if subtype == "json" { "json" } else { "" });
+    // A name of RFC 6838 s4.2, so that `application/json, text/html` is none.
+    !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+}
+
+#[cfg(test)]
+#[path = "fetch/tests.rs"]
+mod tests;

@@ -1,3 +1,7 @@
 //! The network: the only place that reaches it.
 
+pub(crate) mod discovery;
+pub(crate) mod driver;
 pub(crate) mod fetch;
+#[cfg(feature = "reqwest")]
+pub(crate) mod reqwest;

@@ -1,0 +1,191 @@
+//! Puts a validator together, and refuses what does not fit.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config_error::ConfigError;
+use crate::decision::Trusted;
+use crate::endpoint::{Endpoint, PlainHttp};
+use crate::issuer::{Defaults, Issuer, TrustedIssuer};
+use crate::rejection::Realm;
+use crate::validator::{Inner, Validator};
+#[cfg(feature = "driver")]
+use crate::wire::driver::Driver;
+#[cfg(feature = "driver")]
+use crate::wire::fetch::Fetch;
+
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
+const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 1_024..=1_048_576;
+const DEFAULT_TOKEN_BYTES: usize = 16_384;
+
+/// The settings of a [`Validator`]. Made by [`Validator::builder`].
+#[derive(Debug)]
+pub struct ValidatorBuilder {
+    audiences: Vec<String>,
+    issuers: Vec<Issuer>,
+    leeway: Duration,
+    max_token: usize,
+    realm: Option<String>,
+    resource_metadata: Option<String>,
+    clock: Option<Arc<dyn Clock>>,
+    #[cfg(feature = "driver")]
+    fetch: Option<Arc<dyn Fetch>>,
+}
+
+impl ValidatorBuilder {
+    pub(crate) fn new(audience: String) -> Self {
+        Self {
+            audiences: vec![audience],
+            issuers: Vec::new(),
+            leeway: DEFAULT_LEEWAY,
+            max_token: DEFAULT_TOKEN_BYTES,
+            realm: None,
+            resource_metadata: None,
+            clock: None,
+            #[cfg(feature = "driver")]
+            fetch: None,
+        }
+    }
+
+    /// Another identifier of the same API. A token must name one of them (RFC 8707 s2).
+    #[must_use]
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// Accepts the tokens of this issuer. May be called for several; tokens of any other are refused before anything is asked
+    /// or remembered.
+    #[must_use]
+    pub fn trust(mut self, issuer: Issuer) -> Self {
+        self.issuers.push(issuer);
+        self
+    }
+
+    /// How far the clocks of an issuer and of this machine may be apart: seconds to minutes, 30 s by default, 5 min at most. It
+    /// is added to the end of a token's life and taken from its beginning (RFC 7519 s4.1.4).
+    #[must_use]
+    pub const fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// The longest token that is looked at: bytes, 16,384 by default, from 1,024 to 1,048,576. A longer one costs nothing but
+    /// the look at its length.
+    #[must_use]
+    pub const fn max_token_bytes(mut self, bytes: usize) -> Self {
+        self.max_token = bytes;
+        self
+    }
+
+    /// What challenges call the protected space (RFC 9110 s11.5). The default is the audience.
+    #[must_use]
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = Some(realm.into());
+        self
+    }
+
+    /// Where this API's protected-resource metadata lies; named in every challenge (RFC 9728 s5.1).
+    #[must_use]
+    pub fn resource_metadata(mut self, url: impl Into<String>) -> Self {
+        self.resource_metadata = Some(url.into());
+        self
+    }
+
+    /// A clock of your own. The default is [`SystemClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// A way out of your own. The default is the one that the `reqwest` feature brings.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn fetch(mut self, fetch: Arc<dyn Fetch>) -> Self {
+        self.fetch = Some(fetch);
+        self
+    }
+
+    /// Puts the settings together. It reads no file and asks nobody: keys are fetched on first need, or by
+    /// `Validator::warm_up`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting that does not fit, and its value.
+    pub fn build(self) -> Result<Validator, ConfigError> {
+        if self.issuers.is_empty() {
+            return Err(ConfigError::Missing { setting: "trust", problem: "no issuer is trusted, so no token could be" });
+        }
+        if self.leeway > MAX_LEEWAY {
+            return Err(ConfigError::invalid("leeway", format!("{:?}", self.leeway), "longer than 5 minutes"));
+        }
+        if !TOKEN_BYTES.contains(&self.max_token) {
+            let problem = "not between 1,024 and 1,048,576 bytes";
+            return Err(ConfigError::invalid("max_token_bytes", self.max_token.to_string(), problem));
+        }
+        let realm = self.realm_of_challenges()?;
+        let defaults = Defaults { audiences: self.audiences, leeway: self.leeway };
+        let issuers =
+            self.issuers.into_iter().map(|issuer| issuer.build(&defaults)).collect::<Result<Vec<_>, _>>()?;
+        refuse_twins(&issuers)?;
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        Ok(Validator::new(Inner {
+            #[cfg(feature = "driver")]
+            driver: Driver::new(way_out(self.fetch, &issuers)?, Arc::clone(&clock), &issuers),
+            trusted: Trusted { issuers, max_token: self.max_token },
+            clock,
+            realm,
+        }))
+    }
+
+    fn realm_of_challenges(&self) -> Result<Realm, ConfigError> {
+        let printable = |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let realm = match (&self.realm, self.audiences.first()) {
+            (Some(realm), _) if printable(realm) => realm.as_str(),
+            (Some(realm), _) => {
+                return Err(ConfigError::invalid("realm", realm, "empty, or not printable ASCII (RFC 9110 s11.5)"));
+            }
+            (None, Some(audience)) if printable(audience) => audience.as_str(),
+            (None, _) => "protected",
+        };
+        if let Some(url) = &self.resource_metadata {
+            Endpoint::new(url, PlainHttp::OnLoopback)
+                .map_err(|problem| ConfigError::invalid("resource_metadata", url, problem))?;
+        }
+        Ok(Realm { realm: realm.into(), resource_metadata: self.resource_metadata.as_deref().map(Into::into) })
+    }
+}
+
+/// A key belongs to one issuer, and an issuer has one set of rules.
+fn refuse_twins(issuers: &[TrustedIssuer]) -> Result<(), ConfigError> {
+    let mut seen = HashSet::new();
+    for issuer in issuers {
+        let identifier = issuer.rules.issuer.as_str();
+        if !seen.insert(identifier) {
+            return Err(ConfigError::conflict("trust", identifier, "the same issuer twice"));
+        }
+    }
+    Ok(())
+}
+
+/// What the driver fetches by; `None` where nothing is ever fetched.
+#[cfg(feature = "driver")]
+fn way_out(fetch: Option<Arc<dyn Fetch>>, issuers: &[TrustedIssuer]) -> Result<Option<Arc<dyn Fetch>>, ConfigError> {
+    if issuers.iter().all(|issuer| issuer.remote.is_none()) || fetch.is_some() {
+        return Ok(fetch);
+    }
+    #[cfg(feature = "reqwest")]
+    {
+        let remotes = || issuers.iter().filter_map(|issuer| issuer.remote.as_ref());
+        let on_loopback = remotes().any(|remote| remote.plain_http == PlainHttp::OnLoopback);
+        let plain_http = if on_loopback { PlainHttp::OnLoopback } else { PlainHttp::Refused };
+        Ok(Some(Arc::new(crate::wire::reqwest::ReqwestFetch::new().plain_http(plain_http))))
+    }
+    #[cfg(not(feature = "reqwest"))]
+    {
+        Err(ConfigError::Missing { setting: "fetch", problem: "keys are to be fetched, and nothing is there to do it" })
+    }
+}

@@ -1,0 +1,227 @@
+//! The claims of a payload, found in one pass and checked by type.
+
+use std::borrow::Cow;
+
+use crate::claims::numeric_date;
+use crate::jose::json::{self, Array, Duplicates, Text, Value};
+use crate::reason::Reason;
+
+pub(crate) const CLAIM_LIMITS: json::Limits = json::Limits { depth: 16, members: 512, duplicates: Duplicates::Refused };
+
+/// Where an issuer puts what has no fixed place.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClaimNames {
+    /// The claim that holds the scopes, instead of `scope`; a string or a list.
+    pub(crate) scope: Option<Box<str>>,
+    /// The claim that names the audience, instead of `aud`.
+    pub(crate) audience: Option<Box<str>>,
+}
+
+/// The claims of one token. The payload is kept; what is known is found in it, and the rest is read on demand.
+pub(crate) struct Claims {
+    payload: String,
+    pub(crate) issuer: Option<Word>,
+    pub(crate) subject: Subject,
+    pub(crate) client_id: Option<Word>,
+    pub(crate) jwt_id: Option<Word>,
+    pub(crate) audience: Option<Words>,
+    /// The claim that stands for `aud`, where the issuer's settings name one.
+    pub(crate) other_audience: Option<Words>,
+    /// Milliseconds since 1970, as are all dates here.
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) not_before: Option<i64>,
+    pub(crate) issued_at: Option<i64>,
+    pub(crate) scope: Option<Words>,
+    pub(crate) scp: Option<Words>,
+    pub(crate) other_scope: Option<Words>,
+    /// `cnf`: the token is bound to a key (RFC 7800 s3.1).
+    pub(crate) is_bound: bool,
+    /// A claim that belongs to another kind of JWT.
+    pub(crate) is_other_kind: bool,
+}
+
+/// `sub`. One real issuer writes `null` where a token is nobody's, which one profile lets pass.
+pub(crate) enum Subject {
+    Absent,
+    Null,
+    Given(Word),
+}
+
+/// A string of the payload: where it stands, or itself where it was written with escapes.
+#[derive(Clone, Debug)]
+pub(crate) enum Word {
+    At(usize, usize),
+    Decoded(Box<str>),
+}
+
+/// A claim that is one string or a list of strings.
+#[derive(Clone, Debug)]
+pub(crate) enum Words {
+    One(Word),
+    List(Vec<Word>),
+}
+
+impl Claims {
+    /// Reads a payload. Its place is after the signature: see `jose::verify`.
+    pub(crate) fn read(payload: Vec<u8>, names: &ClaimNames) -> Result<Self, Reason> {
+        let payload = String::from_utf8(payload).map_err(|_| Reason::Malformed)?;
+        let mut reader = Reader { payload: &payload, claims: Self::empty(), wrong: false };
+        json::object(payload.as_bytes(), CLAIM_LIMITS, |name, value| reader.member(name, value, names))
+            .map_err(|_| Reason::Malformed)?;
+        if reader.wrong {
+            return Err(Reason::MalformedClaim);
+        }
+        let mut claims = reader.claims;
+        claims.payload = payload;
+        Ok(claims)
+    }
+
+    const fn empty() -> Self {
+        Self {
+            payload: String::new(),
+            issuer: None,
+            subject: Subject::Absent,
+            client_id: None,
+            jwt_id: None,
+            audience: None,
+            other_audience: None,
+            expires_at: None,
+            not_before: None,
+            issued_at: None,
+            scope: None,
+            scp: None,
+            other_scope: None,
+            is_bound: false,
+            is_other_kind: false,
+        }
+    }
+
+    /// The JSON text of the payload.
+    pub(crate) fn payload(&self) -> &str {
+        &self.payload
+    }
+
+    /// A word of this payload.
+    pub(crate) fn text<'c>(&'c self, word: &'c Word) -> &'c str {
+        match word {
+            Word::At(start, end) => self.payload.get(*start..*end).unwrap_or_default(),
+            Word::Decoded(text) => text,
+        }
+    }
+
+    /// The words of a claim.
+    pub(crate) fn texts<'c>(&'c self, words: Option<&'c Words>) -> impl Iterator<Item = &'c str> {
+        let list = match words {
+            None => &[],
+            Some(Words::One(word)) => std::slice::from_ref(word),
+            Some(Words::List(list)) => list,
+        };
+        list.iter().map(|word| self.text(word))
+    }
+}
+
+struct Reader<'p> {
+    payload: &'p str,
+    claims: Claims,
+    wrong: bool,
+}
+
+impl<'p> Reader<'p> {
+    fn member(&mut self, name: &str, value: Value<'p>, names: &ClaimNames) {
+        match name {
+            "iss" => self.claims.issuer = self.string(value),
+            "sub" => self.claims.subject = self.subject(value),
+            "client_id" => self.claims.client_id = self.filled_string(value),
+            "jti" => self.claims.jwt_id = self.filled_string(value),
+            "aud" => self.claims.audience = self.words(value),
+            "exp" => self.claims.expires_at = self.date(value),
+            "nbf" => self.claims.not_before = self.date(value),
+            "iat" => self.claims.issued_at = self.date(value),
+            "auth_time" => self.wrong |= self.date(value).is_none(),
+            "acr" => self.wrong |= self.string(value).is_none(),
+            "amr" => self.wrong |= !matches!(value, Value::Array(list) if list.strings().is_some()),
+            // A list in `scope` grants nothing unless the settings name the claim (RFC 9068 s2.2.3: a string).
+            "scope" if !matches!(value, Value::Array(_)) => self.claims.scope = self.string(value).map(Words::One),
+            "scp" => self.claims.scp = self.words(value),
+            "cnf" => {
+                self.claims.is_bound = true;
+                self.wrong |= !matches!(value, Value::Object(_));
+            }
+            // OpenID Connect Core s2 and s3.3.2.11, RFC 8417 s2.2, RFC 9449 s4.2: an ID token, an event, a proof.
+            "nonce" | "at_hash" | "c_hash" | "s_hash" | "events" | "htm" | "htu" => self.claims.is_other_kind = true,
+            // Amazon Cognito says here which of its tokens it is.
+            "token_use" => self.claims.is_other_kind |= !is_string(value, |kind| kind == "access"),
+            // Keycloak says it in the payload.
+            "typ" => self.claims.is_other_kind |= is_string(value, is_other_kind_of_keycloak),
+            _ => {}
+        }
+        if names.scope.as_deref() == Some(name) {
+            self.claims.other_scope = self.words(value);
+        }
+        if names.audience.as_deref() == Some(name) {
+            self.claims.other_audience = self.words(value);
+        }
+    }
+
+    fn word(&self, text: Text<'p>) -> Word {
+        match text.decoded() {
+            Cow::Borrowed(text) => {
+                let start = text.as_ptr().addr().saturating_sub(self.payload.as_ptr().addr());
+                Word::At(start, start.saturating_add(text.len()))
+            }
+            Cow::Owned(text) => Word::Decoded(text.into_boxed_str()),
+        }
+    }
+
+    fn string(&mut self, value: Value<'p>) -> Option<Word> {
+        match value {
+            Value::String(text) => Some(self.word(text)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                self.wrong = true;
+                None
+            }
+        }
+    }
+
+    /// A string that names somebody or something, which an empty one does not.
+    fn filled_string(&mut self, value: Value<'p>) -> Option<Word> {
+        self.wrong |= is_string(value, str::is_empty);
+        self.string(value)
+    }
+
+    fn subject(&mut self, value: Value<'p>) -> Subject {
+        match value {
+            Value::Null => Subject::Null,
+            _ => self.filled_string(value).map_or(Subject::Absent, Subject::Given),
+        }
+    }
+
+    fn words(&mut self, value: Value<'p>) -> Option<Words> {
+        match value {
+            Value::Array(list) => self.list(list).map(Words::List),
+            _ => self.string(value).map(Words::One),
+        }
+    }
+
+    /// A list counts only if every element is a string (RFC 7519 s4.1.3).
+    fn list(&mut self, list: Array<'p>) -> Option<Vec<Word>> {
+        list.values().map(|value| self.string(value)).collect()
+    }
+
+    fn date(&mut self, value: Value<'p>) -> Option<i64> {
+        let date = match value {
+            Value::Number(number) => numeric_date::parse(number),
+            Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        self.wrong |= date.is_none();
+        date
+    }
+}
+
+fn is_string(value: Value<'_>, holds: impl Fn(&str) -> bool) -> bool {
+    matches!(value, Value::String(text) if holds(&text.decoded()))
+}
+
+fn is_other_kind_of_keycloak(kind: &str) -> bool {
+    ["ID", "Refresh", "Offline", "Logout"].iter().any(|other| kind.eq_ignore_ascii_case(other))
+}

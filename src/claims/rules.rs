@@ -1,0 +1,173 @@
+//! Whether claims are good: the rules of the two profiles.
+
+use std::time::Duration;
+
+use crate::claims::read::{ClaimNames, Claims, Subject, Words};
+use crate::clock::Timestamp;
+use crate::issuer_id::IssuerId;
+use crate::jose::compact::Typ;
+use crate::reason::Reason;
+
+/// What an issuer's access tokens look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Profile {
+    /// RFC 9068: `typ` is `at+jwt`, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are all there.
+    #[default]
+    Rfc9068,
+    /// For issuers that do not follow RFC 9068: `typ` may be `JWT` or absent too; `iss`, `exp` and an audience are still
+    /// demanded; `sub`, `client_id`, `iat` and `jti` are not, and `"sub": null` counts as absent.
+    ///
+    /// The same issuer signs JWTs of other kinds with the same keys. They are told by what they carry, and refused: any
+    /// other `typ`; `nonce`, `at_hash`, `c_hash`, `s_hash` (ID tokens); `events` (logout and security events); `htm`, `htu`
+    /// (DPoP proofs); `token_use` other than `access` (Cognito); a claim `typ` of ID, Refresh, Offline or Logout (Keycloak).
+    PlainJwt,
+}
+
+/// Who a token must be meant for.
+#[derive(Clone, Debug)]
+pub(crate) enum AudienceRule {
+    /// One of these identifiers, byte for byte.
+    OneOf(Vec<Box<str>>),
+    /// Anybody: named in code by `dangerous()`.
+    Anybody,
+}
+
+/// Whether a token that is bound to a key may pass without proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Binding {
+    MustBeProven,
+    /// Named in code by `dangerous()`.
+    Ignored,
+}
+
+/// How the claims of one issuer's tokens are judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) issuer: IssuerId,
+    pub(crate) profile: Profile,
+    pub(crate) audience: AudienceRule,
+    pub(crate) names: ClaimNames,
+    pub(crate) leeway: Duration,
+    pub(crate) binding: Binding,
+    /// What the conformance harness leaves out, and nobody else can.
+    #[cfg(feature = "testing")]
+    pub(crate) left_out: LeftOutDemands,
+}
+
+/// Demands that third-party test vectors do not meet. Everything else is judged by the same code.
+#[cfg(feature = "testing")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeftOutDemands {
+    pub(crate) issuer: bool,
+    pub(crate) expiry: bool,
+    pub(crate) time: bool,
+    pub(crate) kind: bool,
+}
+
+/// Claims that were judged and found good. Nothing but [`Rules::accept`] makes them.
+pub(crate) struct Accepted(Claims);
+
+impl Accepted {
+    pub(crate) fn into_claims(self) -> Claims {
+        self.0
+    }
+}
+
+impl Rules {
+    /// Judges the claims of a token whose signature holds.
+    pub(crate) fn accept(&self, claims: Claims, typ: &Typ, now: Timestamp) -> Result<Accepted, Reason> {
+        self.kind(&claims, typ)?;
+        self.issuer(&claims)?;
+        self.time(&claims, now)?;
+        self.audience(&claims)?;
+        self.required(&claims)?;
+        // RFC 7800 s3.1, RFC 9449 s7.2: a bound token alone proves nothing about who sent it.
+        if claims.is_bound && self.binding == Binding::MustBeProven {
+            return Err(Reason::Unbound);
+        }
+        Ok(Accepted(claims))
+    }
+
+    /// RFC 8725 s3.11 and s3.12: one kind of JWT is never taken for another.
+    fn kind(&self, claims: &Claims, typ: &Typ) -> Result<(), Reason> {
+        #[cfg(feature = "testing")]
+        if self.left_out.kind {
+            return Ok(());
+        }
+        let fits = match (self.profile, typ) {
+            (_, Typ::AtJwt) => true,
+            (Profile::PlainJwt, Typ::Jwt | Typ::Absent) => true,
+            (Profile::PlainJwt, Typ::Other(_)) | (Profile::Rfc9068, Typ::Jwt | Typ::Absent | Typ::Other(_)) => false,
+        };
+        let is_other_kind = self.profile == Profile::PlainJwt && claims.is_other_kind;
+        if fits && !is_other_kind { Ok(()) } else { Err(Reason::WrongType) }
+    }
+
+    /// RFC 9068 s4: the issuer's identifier, byte for byte.
+    fn issuer(&self, claims: &Claims) -> Result<(), Reason> {
+        match &claims.issuer {
+            Some(issuer) if claims.text(issuer) == self.issuer.as_str() => Ok(()),
+            #[cfg(feature = "testing")]
+            _ if self.left_out.issuer => Ok(()),
+            Some(_) => Err(Reason::UntrustedIssuer),
+            None => Err(Reason::MissingClaim),
+        }
+    }
+
+    /// RFC 7519 s4.1.4 to s4.1.6: valid while now < exp + leeway, from nbf - leeway, and not made in the future.
+    fn time(&self, claims: &Claims, now: Timestamp) -> Result<(), Reason> {
+        #[cfg(feature = "testing")]
+        if self.left_out.time {
+            return Ok(());
+        }
+        let now = now.unix_millis();
+        let leeway = i64::try_from(self.leeway.as_millis()).unwrap_or(i64::MAX);
+        match claims.expires_at {
+            Some(expires_at) if now < expires_at.saturating_add(leeway) => {}
+            Some(_) => return Err(Reason::Expired),
+            #[cfg(feature = "testing")]
+            None if self.left_out.expiry => {}
+            None => return Err(Reason::MissingClaim),
+        }
+        let soonest = now.saturating_add(leeway);
+        let lies_ahead = |date: Option<i64>| date.is_some_and(|date| date > soonest);
+        if lies_ahead(claims.not_before) || lies_ahead(claims.issued_at) { Err(Reason::NotYetValid) } else { Ok(()) }
+    }
+
+    /// RFC 7519 s4.1.3: at least one value is ours, byte for byte.
+    fn audience(&self, claims: &Claims) -> Result<(), Reason> {
+        let AudienceRule::OneOf(ours) = &self.audience else { return Ok(()) };
+        let theirs = if self.names.audience.is_some() { &claims.other_audience } else { &claims.audience };
+        if theirs.is_none() {
+            return Err(Reason::MissingClaim);
+        }
+        let is_ours = |theirs: &str| ours.iter().any(|ours| **ours == *theirs);
+        if claims.texts(theirs.as_ref()).any(is_ours) { Ok(()) } else { Err(Reason::WrongAudience) }
+    }
+
+    /// RFC 9068 s2.2.
+    fn required(&self, claims: &Claims) -> Result<(), Reason> {
+        if self.profile == Profile::PlainJwt {
+            return Ok(());
+        }
+        if matches!(claims.subject, Subject::Null) {
+            return Err(Reason::MalformedClaim);
+        }
+        let all_there = matches!(claims.subject, Subject::Given(_))
+            && claims.client_id.is_some()
+            && claims.issued_at.is_some()
+            && claims.jwt_id.is_some()
+            && claims.audience.is_some();
+        if all_there { Ok(()) } else { Err(Reason::MissingClaim) }
+    }
+
+    /// The claim that holds the scopes: the one that the settings name, else `scope`, else, in the plain profile, `scp`.
+    pub(crate) fn granted<'c>(&self, claims: &'c Claims) -> Option<&'c Words> {
+        match (&self.names.scope, self.profile) {
+            (Some(_), _) => claims.other_scope.as_ref(),
+            (None, Profile::Rfc9068) => claims.scope.as_ref(),
+            (None, Profile::PlainJwt) => claims.scope.as_ref().or(claims.scp.as_ref()),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! A server whose tokens count, and how they are judged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::claims::read::ClaimNames;
+use crate::claims::rules::{AudienceRule, Binding, Profile, Rules};
+use crate::config_error::ConfigError;
+use crate::endpoint::{self, PlainHttp};
+#[cfg(feature = "driver")]
+use crate::endpoint::Endpoint;
+use crate::issuer_id::IssuerId;
+use crate::jose::algorithm::{Algorithm, Algorithms};
+use crate::jose::key_set::KeySet;
+use crate::jose::secret::Secret;
+use crate::keys::store::{KeyHandle, KeyStore};
+
+/// An authorization server whose tokens are accepted, where its keys come from, and what its tokens look like.
+///
+/// ```
+/// use scopegate::{Issuer, KeySet, Profile};
+/// let keys = KeySet::from_json(br#"{"keys":[]}"#)?;
+/// let partner = Issuer::keys("https://id.example.com", keys).profile(Profile::PlainJwt).audience("https://partners.example.com");
+/// let handle = partner.key_handle(); // later, from any thread: handle.install(newer)
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    identifier: String,
+    source: Source,
+    algorithms: Option<Vec<Algorithm>>,
+    profile: Profile,
+    audiences: Vec<String>,
+    any_audience: bool,
+    binding: Binding,
+    names: ClaimNames,
+    plain_http: PlainHttp,
+    keys: Arc<KeyStore>,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    /// The program hands the keys over.
+    Pushed,
+    Secrets(Vec<Secret>),
+    #[cfg(feature = "driver")]
+    Jwks(String),
+    #[cfg(feature = "driver")]
+    Discovery,
+}
+
+impl Issuer {
+    fn new(identifier: impl Into<String>, source: Source, keys: KeyStore) -> Self {
+        Self {
+            identifier: identifier.into(),
+            source,
+            algorithms: None,
+            profile: Profile::default(),
+            audiences: Vec::new(),
+            any_audience: false,
+            binding: Binding::MustBeProven,
+            names: ClaimNames::default(),
+            plain_http: PlainHttp::default(),
+            keys: Arc::new(keys),
+        }
+    }
+
+    /// An issuer whose keys the program holds. See [`Issuer::key_handle`] for handing over newer ones.
+    #[must_use]
+    pub fn keys(identifier: impl Into<String>, keys: KeySet) -> Self {
+        Self::new(identifier, Source::Pushed, KeyStore::pushed(keys))
+    }
+
+    /// An issuer that shares a secret with this program (`HS256` to `HS512`). It has no public keys beside it.
+    #[must_use]
+    pub fn secrets(identifier: impl Into<String>, secrets: impl IntoIterator<Item = Secret>) -> Self {
+        let secrets: Vec<_> = secrets.into_iter().collect();
+        let keys = KeySet::of_secrets(secrets.iter().filter_map(Secret::prepare).collect());
+        Self::new(identifier, Source::Secrets(secrets), KeyStore::pushed(keys))
+    }
+
+    /// An issuer whose key set lies at this URL.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn jwks(identifier: impl Into<String>, url: impl Into<String>) -> Self {
+        Self::new(identifier, Source::Jwks(url.into()), KeyStore::remote())
+    }
+
+    /// An issuer whose metadata says where its key set lies: OpenID Connect Discovery 1.0, or RFC 8414 in both its forms.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn discover(identifier: impl Into<String>) -> Self {
+        Self::new(identifier, Source::Discovery, KeyStore::remote())
+    }
+
+    /// The algorithms that its tokens may be signed with, and no others (RFC 8725 s3.1).
+    ///
+    /// The default is [`Algorithms::default`], or the algorithms of the secrets that were given.
+    #[must_use]
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = Some(algorithms.into_iter().collect());
+        self
+    }
+
+    /// What its access tokens look like. The default is [`Profile::Rfc9068`].
+    #[must_use]
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// An audience that its tokens must name, instead of the validator's. Several may be given: one of them is enough.
+    #[must_use]
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// The claim that names the audience, instead of `aud`: a string or a list. Amazon Cognito's access tokens have none but
+    /// `client_id`; the accepted audiences are then client identifiers.
+    #[must_use]
+    pub fn audience_claim(mut self, claim: &str) -> Self {
+        self.names.audience = Some(claim.into());
+        self
+    }
+
+    /// The claim that holds the scopes, instead of `scope`: a string of scopes parted by spaces, or a list.
+    #[must_use]
+    pub fn scope_claim(mut self, claim: &str) -> Self {
+        self.names.scope = Some(claim.into());
+        self
+    }
+
+    /// Whether it may be reached, and named, by plain HTTP. The default is [`PlainHttp::Refused`].
+    #[must_use]
+    pub const fn plain_http(mut self, plain_http: PlainHttp) -> Self {
+        self.plain_http = plain_http;
+        self
+    }
+
+    /// A handle by which the program installs newer keys at any time, from any thread. For issuers made by [`Issuer::keys`];
+    /// where keys are fetched, the next fetch takes the place of what was installed.
+    #[must_use]
+    pub fn key_handle(&self) -> KeyHandle {
+        KeyHandle::new(Arc::clone(&self.keys))
+    }
+
+    /// What widens what is accepted, each by its name.
+    #[must_use]
+    pub const fn dangerous(self) -> DangerousIssuer {
+        DangerousIssuer(self)
+    }
+
+    /// Puts the settings together, or says what is wrong with them.
+    pub(crate) fn build(self, defaults: &Defaults) -> Result<TrustedIssuer, ConfigError> {
+        self.check_identifier()?;
+        let algorithms = self.allowed_algorithms()?;
+        let audience = self.audience_rule(&defaults.audiences)?;
+        for claim in [&self.names.audience, &self.names.scope].into_iter().flatten() {
+            if claim.is_empty() {
+                return Err(ConfigError::invalid("claim", "", "a claim has a name"));
+            }
+        }
+        #[cfg(feature = "driver")]
+        let remote = self.remote()?;
+        Ok(TrustedIssuer {
+            algorithms,
+            keys: self.keys,
+            #[cfg(feature = "driver")]
+            remote,
+            rules: Rules {
+                issuer: IssuerId::new(&self.identifier),
+                profile: self.profile,
+                audience,
+                names: self.names,
+                leeway: defaults.leeway,
+                binding: self.binding,
+                #[cfg(feature = "testing")]
+                left_out: Default::default(),
+            },
+        })
+    }
+
+    /// RFC 8414 s2 where metadata is asked for. Elsewhere the identifier may also be a plain name: RFC 7519 s2 lets `iss` be
+    /// any string without a colon.
+    fn check_identifier(&self) -> Result<(), ConfigError> {
+        let is_plain_name = !self.identifier.is_empty() && !self.identifier.contains(':');
+        match &self.source {
+            #[cfg(feature = "driver")]
+            Source::Discovery => {}
+            _ if is_plain_name => return Ok(()),
+            _ => {}
+        }
+        match endpoint::issuer_problem(&self.identifier, self.plain_http) {
+            Some(problem) => Err(ConfigError::invalid("issuer", &self.identifier, problem)),
+            None => Ok(()),
+        }
+    }
+
+    fn allowed_algorithms(&self) -> Result<Algorithms, ConfigError> {
+        let named: Option<Algorithms> = self.algorithms.as_ref().map(|named| named.iter().copied().collect());
+        if named.is_some_and(Algorithms::is_empty) {
+            return Err(ConfigError::invalid("algorithms", &self.identifier, "an empty list accepts nothing"));
+        }
+        if let Source::Secrets(secrets) = &self.source {
+            let of_secrets: Algorithms = secrets.iter().map(Secret::algorithm).collect();
+            if of_secrets.is_empty() {
+                return Err(ConfigError::invalid("secrets", &self.identifier, "no secret was given"));
+            }
+            return match named {
+                Some(named) if named != of_secrets => {
+                    let problem = "does not name the algorithms of the issuer's secrets, and no others";
+                    Err(ConfigError::conflict("algorithms", &self.identifier, problem))
+                }
+                Some(_) | None => Ok(of_secrets),
+            };
+        }
+        match named {
+            Some(named) if named.iter().any(Algorithm::is_symmetric) => {
+                let problem = "names an algorithm with a shared secret beside public keys (RFC 8725 s2.1)";
+                Err(ConfigError::conflict("algorithms", &self.identifier, problem))
+            }
+            Some(named) => Ok(named),
+            None => Ok(Algorithms::default()),
+        }
+    }
+
+    fn audience_rule(&self, defaults: &[String]) -> Result<AudienceRule, ConfigError> {
+        if self.any_audience {
+            return Ok(AudienceRule::Anybody);
+        }
+        let audiences = if self.audiences.is_empty() { defaults } else { &self.audiences };
+        if audiences.is_empty() {
+            return Err(ConfigError::Missing {
+                setting: "audience",
+                problem: "whom the tokens must be meant for (RFC 9068 s4)",
+            });
+        }
+        if audiences.iter().any(String::is_empty) {
+            return Err(ConfigError::invalid("audience", "", "an empty text names nobody"));
+        }
+        Ok(AudienceRule::OneOf(audiences.iter().map(|audience| audience.as_str().into()).collect()))
+    }
+
+    #[cfg(feature = "driver")]
+    fn remote(&self) -> Result<Option<RemoteKeys>, ConfigError> {
+        match &self.source {
+            Source::Pushed | Source::Secrets(_) => Ok(None),
+            Source::Jwks(url) => match Endpoint::new(url, self.plain_http) {
+                Ok(endpoint) => Ok(Some(RemoteKeys { place: Place::Jwks(endpoint), plain_http: self.plain_http })),
+                Err(problem) => Err(ConfigError::invalid("jwks", url, problem)),
+            },
+            Source::Discovery => Ok(Some(RemoteKeys { place: Place::Discovery, plain_http: self.plain_http })),
+        }
+    }
+}
+
+/// Settings of an issuer that accept what is otherwise refused.
+#[derive(Debug)]
+pub struct DangerousIssuer(Issuer);
+
+impl DangerousIssuer {
+    /// Accepts tokens whoever they are meant for. Any service that gets such a token can then use it here (RFC 9068 s5).
+    #[must_use]
+    pub fn accept_any_audience(mut self) -> Issuer {
+        self.0.any_audience = true;
+        self.0
+    }
+
+    /// Accepts tokens that are bound to a key (`cnf`) without proof that the sender holds it (RFC 9449 s7.2).
+    #[must_use]
+    pub fn accept_unproven_binding(mut self) -> Issuer {
+        self.0.binding = Binding::Ignored;
+        self.0
+    }
+}
+
+/// What an issuer takes from its validator where it says nothing itself.
+pub(crate) struct Defaults {
+    pub(crate) audiences: Vec<String>,
+    pub(crate) leeway: Duration,
+}
+
+/// An issuer as the judge knows it.
+pub(crate) struct TrustedIssuer {
+    pub(crate) algorithms: Algorithms,
+    pub(crate) keys: Arc<KeyStore>,
+    pub(crate) rules: Rules,
+    #[cfg(feature = "driver")]
+    pub(crate) remote: Option<RemoteKeys>,
+}
+
+/// Where keys are fetched from.
+#[cfg(feature = "driver")]
+#[derive(Clone, Debug)]
+pub(crate) struct RemoteKeys {
+    pub(crate) place: Place,
+    pub(crate) plain_http: PlainHttp,
+}
+
+#[cfg(feature = "driver")]
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Jwks(Endpoint),
+    /// Where the issuer's metadata says.
+    Discovery,
+}

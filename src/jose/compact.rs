@@ -1,0 +1,225 @@
+//! A compact JWS, taken apart and not yet believed (RFC 7515 s7.1).
+
+use crate::jose::algorithm::Algorithm;
+use crate::jose::base64url;
+use crate::jose::json::{self, Duplicates, Value};
+use crate::reason::Reason;
+
+const HEADER_LIMITS: json::Limits = json::Limits { depth: 16, members: 64, duplicates: Duplicates::Refused };
+
+/// The longest `kid` that is looked up, in bytes.
+const MAX_KID: usize = 256;
+
+/// What a token says of itself before its signature was checked. It can be routed and verified, and nothing else.
+pub(crate) struct Unverified<'a> {
+    pub(crate) header: Header,
+    pub(crate) signing_input: &'a [u8],
+    /// Still in base64url.
+    pub(crate) payload: &'a [u8],
+    /// Still in base64url.
+    pub(crate) signature: &'a [u8],
+}
+
+/// The members of the JOSE header that count. `jwk`, `jku`, `x5u`, `x5c` and `x5t` are not among them: a token never brings
+/// its own key and never names where one lies (RFC 8725 s3.10).
+#[derive(Debug)]
+pub(crate) struct Header {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) kid: Option<Box<str>>,
+    pub(crate) typ: Typ,
+}
+
+/// `typ`, as the media type that it abbreviates (RFC 7515 s4.1.9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Typ {
+    Absent,
+    /// `at+jwt` (RFC 9068 s2.1).
+    AtJwt,
+    /// `JWT` (RFC 7519 s5.1).
+    Jwt,
+    /// Any other, in lower case.
+    Other(Box<str>),
+}
+
+impl<'a> Unverified<'a> {
+    /// Takes a token apart.
+    ///
+    /// The caller has seen to the length of the token.
+    pub(crate) fn parse(token: &'a [u8]) -> Result<Self, Reason> {
+        let [header, payload, signature] = segments(token)?;
+        let signing_input = token
+            .get(..header.len().saturating_add(1).saturating_add(payload.len()))
+            .ok_or(Reason::Malformed)?;
+        let header = base64url::decode(header).ok_or(Reason::Malformed)?;
+        Ok(Self { header: Header::read(&header)?, signing_input, payload, signature })
+    }
+}
+
+/// Three parts, two dots; five parts are a JWE (RFC 7516 s9).
+fn segments(token: &[u8]) -> Result<[&[u8]; 3], Reason> {
+    let mut parts = token.split(|byte| *byte == b'.');
+    match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(header), Some(payload), Some(signature), None, ..) => Ok([header, payload, signature]),
+        (Some(header), .., Some(_), None) if !header.is_empty() => Err(Reason::Encrypted),
+        _ => Err(Reason::Malformed),
+    }
+}
+
+/// A header member that may be absent, and is of its type if it is there.
+enum Member<T> {
+    Absent,
+    Given(T),
+    Wrong,
+}
+
+impl Header {
+    fn read(document: &[u8]) -> Result<Self, Reason> {
+        let mut alg = Member::Absent;
+        let mut kid = Member::Absent;
+        let mut typ = Member::Absent;
+        let mut nested = false;
+        let mut encrypted = false;
+        let mut extended = false;
+        json::object(document, HEADER_LIMITS, |name, value| match name {
+            "alg" => alg = string(value),
+            "kid" => kid = string(value),
+            "typ" => typ = string(value),
+            "cty" => nested = matches!(string(value), Member::Given(cty) if media_type(&cty) == "jwt") || nested,
+            "enc" => encrypted = true,
+            // RFC 7515 s4.1.11 and RFC 7797 s7: no extension is understood here, so none may be demanded. `zip` has a
+            // meaning in a JWE alone (RFC 7516 s4.1.3).
+            "crit" | "b64" | "zip" => extended = true,
+            _ => {}
+        })
+        .map_err(|_| Reason::Malformed)?;
+        let Member::Given(alg) = alg else { return Err(Reason::Malformed) };
+        let kid = match kid {
+            Member::Absent => None,
+            Member::Given(kid) if kid.len() <= MAX_KID => Some(kid.into_owned().into_boxed_str()),
+            Member::Given(_) | Member::Wrong => return Err(Reason::Malformed),
+        };
+        let typ = match typ {
+            Member::Absent => Typ::Absent,
+            Member::Given(typ) => Typ::read(&typ),
+            Member::Wrong => return Err(Reason::Malformed),
+        };
+        if encrypted {
+            return Err(Reason::Encrypted);
+        }
+        if extended {
+            return Err(Reason::UnsupportedExtension);
+        }
+        if nested {
+            // RFC 7519 s5.2: the payload would be another token, not claims.
+            return Err(Reason::Malformed);
+        }
+        let algorithm = Algorithm::from_name(&alg).ok_or(Reason::AlgorithmRefused)?;
+        Ok(Self { algorithm, kid, typ })
+    }
+}
+
+fn string(value: Value<'_>) -> Member<std::borrow::Cow<'_, str>> {
+    match value {
+        Value::String(text) => Member::Given(text.decoded()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Member::Wrong,
+    }
+}
+
+impl Typ {
+    fn read(text: &str) -> Self {
+        match media_type(text).as_str() {
+            "at+jwt" => Self::AtJwt,
+            "jwt" => Self::Jwt,
+            other => Self::Other(other.into()),
+        }
+    }
+
+    /// The type in lower case, without `application/`.
+    #[cfg(feature = "testing")]
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Absent => None,
+            Self::AtJwt => Some("at+jwt"),
+            Self::Jwt => Some("jwt"),
+            Self::Other(typ) => Some(typ),
+        }
+    }
+}
+
+/// RFC 7515 s4.1.9: `application/` may be left out where no other slash is in the type, and case does not count.
+pub(crate) fn media_type(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    match lower.strip_prefix("application/") {
+        Some(short) if !short.contains('/') => short.to_owned(),
+        Some(_) | None => lower,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(header: &str) -> Result<Header, Reason> {
+        let token = format!("{}.e30.AA", base64url::encode(header.as_bytes()));
+        Unverified::parse(token.as_bytes()).map(|token| token.header)
+    }
+
+    #[test]
+    fn a_token_has_three_segments() {
+        let header = base64url::encode(br#"{"alg":"RS256"}"#);
+        assert!(Unverified::parse(format!("{header}.e30.AA").as_bytes()).is_ok());
+        assert!(Unverified::parse(format!("{header}..").as_bytes()).is_ok(), "empty parts fail later, each for its cause");
+        for (token, reason) in [
+            (String::new(), Reason::Malformed),
+            (".".to_owned(), Reason::Malformed),
+            ("..".to_owned(), Reason::Malformed),
+            (format!("{header}.e30"), Reason::Malformed),
+            (format!("{header}.e30.AA.x"), Reason::Malformed),
+            (format!("{header}.a.b.c.d"), Reason::Encrypted),
+            (format!("{header}.a.b.c.d.e"), Reason::Malformed),
+            ("....".to_owned(), Reason::Malformed),
+            (format!("{header}=.e30.AA"), Reason::Malformed),
+        ] {
+            assert_eq!(Unverified::parse(token.as_bytes()).err(), Some(reason), "{token}");
+        }
+    }
+
+    #[test]
+    fn the_header_is_read_by_type() {
+        for (header, reason) in [
+            (r#"{}"#, Reason::Malformed),
+            (r#"{"alg":256}"#, Reason::Malformed),
+            (r#"{"alg":null}"#, Reason::Malformed),
+            (r#"{"alg":"RS256","kid":1}"#, Reason::Malformed),
+            (r#"{"alg":"RS256","kid":null}"#, Reason::Malformed),
+            (r#"{"alg":"RS256","typ":["JWT"]}"#, Reason::Malformed),
+            (r#"{"alg":"RS256","cty":"application/JWT"}"#, Reason::Malformed),
+            (r#"{"alg":"none"}"#, Reason::AlgorithmRefused),
+            (r#"{"alg":"rs256"}"#, Reason::AlgorithmRefused),
+            (r#"{"alg":"RS256","crit":[]}"#, Reason::UnsupportedExtension),
+            (r#"{"alg":"RS256","b64":true}"#, Reason::UnsupportedExtension),
+            (r#"{"alg":"RS256","zip":"DEF"}"#, Reason::UnsupportedExtension),
+            (r#"{"alg":"RS256","enc":"A128GCM"}"#, Reason::Encrypted),
+        ] {
+            assert_eq!(parse(header).err(), Some(reason), "{header}");
+        }
+        let kid = |length: usize| parse(&format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(length)));
+        assert!(kid(256).is_ok() && kid(257).is_err());
+        let header = parse(r#"{"alg":"ES256","jku":7,"x5c":"no","foo":{"bar":[1]}}"#).unwrap();
+        assert_eq!((header.algorithm, header.kid, header.typ), (Algorithm::Es256, None, Typ::Absent));
+    }
+
+    #[test]
+    fn typ_is_a_media_type() {
+        for (text, typ) in [
+            ("at+jwt", Typ::AtJwt),
+            ("Application/AT+JWT", Typ::AtJwt),
+            ("JWT", Typ::Jwt),
+            ("dpop+jwt", Typ::Other("dpop+jwt".into())),
+            ("application/text/plain", Typ::Other("application/text/plain".into())),
+            ("at+jwt ", Typ::Other("at+jwt ".into())),
+        ] {
+            assert_eq!(parse(&format!(r#"{{"alg":"ES256","typ":"{text}"}}"#)).unwrap().typ, typ);
+        }
+    }
+}

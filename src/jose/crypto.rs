@@ -1,0 +1,102 @@
+//! The one door to cryptography: `aws-lc-rs`, and nothing of our own.
+//!
+//! Keys are prepared here once, when a key set is loaded. What the library leaves unchecked until a signature is verified, or
+//! altogether (RSA sizes and exponents, small-order Ed25519 points), is checked before a key is prepared: see `jwk.rs`.
+
+use aws_lc_rs::digest;
+use aws_lc_rs::hmac;
+use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, VerificationAlgorithm};
+
+use crate::jose::algorithm::Algorithm;
+
+#[cfg(feature = "testing")]
+pub(crate) mod signing;
+
+/// A key that is ready to verify signatures of one algorithm.
+pub(crate) struct PreparedKey(Kind);
+
+enum Kind {
+    Public(ParsedPublicKey),
+    Secret(hmac::Key),
+}
+
+impl PreparedKey {
+    /// An RSA key; both numbers big-endian without leading zeros.
+    pub(crate) fn rsa(algorithm: Algorithm, modulus: &[u8], exponent: &[u8]) -> Option<Self> {
+        let parameters: &'static RsaParameters = match algorithm {
+            Algorithm::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+            Algorithm::Rs384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+            Algorithm::Rs512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+            Algorithm::Ps256 => &signature::RSA_PSS_2048_8192_SHA256,
+            Algorithm::Ps384 => &signature::RSA_PSS_2048_8192_SHA384,
+            Algorithm::Ps512 => &signature::RSA_PSS_2048_8192_SHA512,
+            _ => return None,
+        };
+        let components = PublicKeyComponents { n: modulus, e: exponent };
+        components.to_parsed_public_key(parameters).ok().map(|key| Self(Kind::Public(key)))
+    }
+
+    /// A point on the curve of the algorithm, each coordinate of full length.
+    pub(crate) fn ec(algorithm: Algorithm, x: &[u8], y: &[u8]) -> Option<Self> {
+        let verification: &'static dyn VerificationAlgorithm = match algorithm {
+            Algorithm::Es256 => &signature::ECDSA_P256_SHA256_FIXED,
+            Algorithm::Es384 => &signature::ECDSA_P384_SHA384_FIXED,
+            Algorithm::Es512 => &signature::ECDSA_P521_SHA512_FIXED,
+            Algorithm::Es256k => &signature::ECDSA_P256K1_SHA256_FIXED,
+            _ => return None,
+        };
+        // SEC 1 s2.3.3: an uncompressed point.
+        let point = [&[4], x, y].concat();
+        Self::public(verification, &point)
+    }
+
+    /// An Ed25519 public key of 32 octets.
+    pub(crate) fn ed25519(key: &[u8]) -> Option<Self> {
+        Self::public(&signature::ED25519, key)
+    }
+
+    /// An ML-DSA public key.
+    pub(crate) fn ml_dsa(algorithm: Algorithm, key: &[u8]) -> Option<Self> {
+        let verification: &'static dyn VerificationAlgorithm = match algorithm {
+            Algorithm::MlDsa44 => &signature::ML_DSA_44,
+            Algorithm::MlDsa65 => &signature::ML_DSA_65,
+            Algorithm::MlDsa87 => &signature::ML_DSA_87,
+            _ => return None,
+        };
+        Self::public(verification, key)
+    }
+
+    /// A shared secret.
+    pub(crate) fn hmac(algorithm: Algorithm, secret: &[u8]) -> Option<Self> {
+        let hash = match algorithm {
+            Algorithm::Hs256 => hmac::HMAC_SHA256,
+            Algorithm::Hs384 => hmac::HMAC_SHA384,
+            Algorithm::Hs512 => hmac::HMAC_SHA512,
+            _ => return None,
+        };
+        Some(Self(Kind::Secret(hmac::Key::new(hash, secret))))
+    }
+
+    fn public(verification: &'static dyn VerificationAlgorithm, key: &[u8]) -> Option<Self> {
+        ParsedPublicKey::new(verification, key).ok().map(|key| Self(Kind::Public(key)))
+    }
+
+    /// Whether the signature over the message is this key's. A MAC is compared in constant time.
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        match &self.0 {
+            Kind::Public(key) => key.verify_sig(message, signature).is_ok(),
+            Kind::Secret(key) => hmac::verify(key, message, signature).is_ok(),
+        }
+    }
+}
+
+/// SHA-256.
+pub(crate) fn sha256(octets: &[u8]) -> [u8; 32] {
+    let digest = digest::digest(&digest::SHA256, octets);
+    let mut out = [0; 32];
+    for (to, from) in out.iter_mut().zip(digest.as_ref()) {
+        *to = *from;
+    }
+    out
+}

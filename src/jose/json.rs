@@ -1,0 +1,411 @@
+//! JSON, read strictly and once (RFC 8259), without copying.
+//!
+//! `serde_json` cannot do what this module is for: it keeps the last of two equal names, it has no limit on members, and its
+//! way of reading numbers changes when another crate of the program turns on one of its features. Here a document is UTF-8,
+//! one object, with no name twice at any level, within limits on depth and size. Values are slices of the document; whoever
+//! needs one reads on.
+
+use std::borrow::Cow;
+
+/// How large a document may be, beyond its length in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Levels of objects and arrays, the outermost included.
+    pub(crate) depth: u8,
+    /// Members of all objects together.
+    pub(crate) members: usize,
+    /// Whether a name that stands twice in one object spoils the document. Where it does not, the elements are read again
+    /// one by one by a reader that minds.
+    pub(crate) duplicates: Duplicates,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duplicates {
+    Refused,
+    LeftToTheReader,
+}
+
+/// The document is not JSON as this module reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotStrictJson;
+
+/// One value of a document that is known to be well formed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value<'a> {
+    Null,
+    Bool(bool),
+    /// The number as it is written.
+    Number(&'a str),
+    String(Text<'a>),
+    Array(Array<'a>),
+    Object(Object<'a>),
+}
+
+/// A string, without its quotes, its escapes still in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'a> {
+    raw: &'a str,
+    escaped: bool,
+}
+
+/// An array, brackets included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Array<'a>(&'a str);
+
+/// An object, braces included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Object<'a>(&'a str);
+
+/// Reads a document that must be one object, and hands out its members in order.
+///
+/// The whole document is checked even where `visit` is not interested, but the check ends after the visits: what was visited
+/// counts only if the result is `Ok`.
+pub(crate) fn object<'a>(
+    document: &'a [u8],
+    limits: Limits,
+    mut visit: impl FnMut(&str, Value<'a>),
+) -> Result<(), NotStrictJson> {
+    let text = std::str::from_utf8(document).map_err(|_| NotStrictJson)?;
+    let mut scanner = Scanner::new(text, limits);
+    scanner.space();
+    scanner.object(limits.depth, Some(&mut visit))?;
+    scanner.space();
+    if scanner.at == text.len() { Ok(()) } else { Err(NotStrictJson) }
+}
+
+impl<'a> Text<'a> {
+    /// The string itself.
+    pub(crate) fn decoded(self) -> Cow<'a, str> {
+        if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
+    }
+}
+
+impl<'a> Array<'a> {
+    /// The elements in order.
+    pub(crate) fn values(self) -> impl Iterator<Item = Value<'a>> {
+        let mut scanner = Scanner::again(self.0);
+        scanner.at = 1;
+        std::iter::from_fn(move || {
+            scanner.separator();
+            scanner.value(u8::MAX).ok()
+        })
+    }
+
+    /// The elements, if each is a string.
+    pub(crate) fn strings(self) -> Option<Vec<Cow<'a, str>>> {
+        self.values()
+            .map(|value| match value {
+                Value::String(text) => Some(text.decoded()),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+            })
+            .collect()
+    }
+}
+
+impl<'a> Object<'a> {
+    /// The object as a document of its own, to be read with other limits.
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
+        self.0.as_bytes()
+    }
+
+    /// The members in order.
+    pub(crate) fn members(self) -> impl Iterator<Item = (Cow<'a, str>, Value<'a>)> {
+        let mut scanner = Scanner::again(self.0);
+        scanner.at = 1;
+        std::iter::from_fn(move || {
+            scanner.separator();
+            let name = scanner.string().ok()?;
+            scanner.separator();
+            Some((name.decoded(), scanner.value(u8::MAX).ok()?))
+        })
+    }
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    members: usize,
+    duplicates: Duplicates,
+    /// The names of the objects that are open, the innermost object's last.
+    names: Vec<Cow<'a, str>>,
+}
+
+type Visit<'v, 'a> = &'v mut dyn FnMut(&str, Value<'a>);
+
+impl<'a> Scanner<'a> {
+    fn new(text: &'a str, limits: Limits) -> Self {
+        Self { text, at: 0, members: limits.members, duplicates: limits.duplicates, names: Vec::with_capacity(24) }
+    }
+
+    /// A scanner of text that has been through one already.
+    const fn again(text: &'a str) -> Self {
+        Self { text, at: 0, members: usize::MAX, duplicates: Duplicates::LeftToTheReader, names: Vec::new() }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    const fn step(&mut self) {
+        self.at = self.at.saturating_add(1);
+    }
+
+    fn take(&mut self, wanted: u8) -> Result<(), NotStrictJson> {
+        if self.peek() == Some(wanted) {
+            self.step();
+            Ok(())
+        } else {
+            Err(NotStrictJson)
+        }
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.step();
+        }
+    }
+
+    /// Space, and one `,` or `:`; in text that is known to be well formed.
+    fn separator(&mut self) {
+        self.space();
+        if let Some(b',' | b':') = self.peek() {
+            self.step();
+        }
+        self.space();
+    }
+
+    fn since(&self, start: usize) -> Result<&'a str, NotStrictJson> {
+        self.text.get(start..self.at).ok_or(NotStrictJson)
+    }
+
+    fn value(&mut self, depth: u8) -> Result<Value<'a>, NotStrictJson> {
+        let start = self.at;
+        match self.peek() {
+            Some(b'"') => self.string().map(Value::String),
+            Some(b'{') => {
+                self.object(depth, None)?;
+                self.since(start).map(|text| Value::Object(Object(text)))
+            }
+            Some(b'[') => {
+                self.array(depth)?;
+                self.since(start).map(|text| Value::Array(Array(text)))
+            }
+            Some(b'-' | b'0'..=b'9') => {
+                self.number()?;
+                self.since(start).map(Value::Number)
+            }
+            Some(b't') => self.word("true", Value::Bool(true)),
+            Some(b'f') => self.word("false", Value::Bool(false)),
+            Some(b'n') => self.word("null", Value::Null),
+            Some(_) | None => Err(NotStrictJson),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, NotStrictJson> {
+        let end = self.at.saturating_add(word.len());
+        if self.text.as_bytes().get(self.at..end) == Some(word.as_bytes()) {
+            self.at = end;
+            Ok(value)
+        } else {
+            Err(NotStrictJson)
+        }
+    }
+
+    fn object(&mut self, depth: u8, mut visit: Option<Visit<'_, 'a>>) -> Result<(), NotStrictJson> {
+        let depth = depth.checked_sub(1).ok_or(NotStrictJson)?;
+        let outer = self.names.len();
+        self.take(b'{')?;
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.step();
+            return Ok(());
+        }
+        loop {
+            self.members = self.members.checked_sub(1).ok_or(NotStrictJson)?;
+            let name = self.string()?.decoded();
+            self.space();
+            self.take(b':')?;
+            self.space();
+            let value = self.value(depth)?;
+            if let Some(visit) = &mut visit {
+                visit(&name, value);
+            }
+            if self.duplicates == Duplicates::Refused {
+                self.names.push(name);
+            }
+            self.space();
+            if self.peek() == Some(b'}') {
+                self.step();
+                break;
+            }
+            self.take(b',')?;
+            self.space();
+        }
+        let unique = self.names.get_mut(outer..).is_none_or(all_different);
+        self.names.truncate(outer);
+        if unique { Ok(()) } else { Err(NotStrictJson) }
+    }
+
+    fn array(&mut self, depth: u8) -> Result<(), NotStrictJson> {
+        let depth = depth.checked_sub(1).ok_or(NotStrictJson)?;
+        self.take(b'[')?;
+        self.space();
+        if self.peek() == Some(b']') {
+            self.step();
+            return Ok(());
+        }
+        loop {
+            self.value(depth)?;
+            self.space();
+            if self.peek() == Some(b']') {
+                self.step();
+                return Ok(());
+            }
+            self.take(b',')?;
+            self.space();
+        }
+    }
+
+    fn string(&mut self) -> Result<Text<'a>, NotStrictJson> {
+        self.take(b'"')?;
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    let raw = self.since(start)?;
+                    self.step();
+                    return Ok(Text { raw, escaped });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.step();
+                    self.escape()?;
+                }
+                Some(0..=0x1F) | None => return Err(NotStrictJson),
+                Some(_) => self.step(),
+            }
+        }
+    }
+
+    /// What follows a backslash. Half a surrogate pair is refused: it stands for no character (RFC 8259 s8.2).
+    fn escape(&mut self) -> Result<(), NotStrictJson> {
+        let kind = self.peek();
+        self.step();
+        match kind {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
+            Some(b'u') => match self.hex4()? {
+                0xD800..=0xDBFF => {
+                    self.take(b'\\')?;
+                    self.take(b'u')?;
+                    if matches!(self.hex4()?, 0xDC00..=0xDFFF) { Ok(()) } else { Err(NotStrictJson) }
+                }
+                0xDC00..=0xDFFF => Err(NotStrictJson),
+                _ => Ok(()),
+            },
+            Some(_) | None => Err(NotStrictJson),
+        }
+    }
+
+    fn hex4(&mut self) -> Result<u32, NotStrictJson> {
+        let start = self.at;
+        self.at = self.at.saturating_add(4);
+        hex4(self.since(start)?).ok_or(NotStrictJson)
+    }
+
+    fn number(&mut self) -> Result<(), NotStrictJson> {
+        if self.peek() == Some(b'-') {
+            self.step();
+        }
+        match self.peek() {
+            Some(b'0') => self.step(),
+            _ => self.digits()?,
+        }
+        if self.peek() == Some(b'.') {
+            self.step();
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.step();
+            if let Some(b'+' | b'-') = self.peek() {
+                self.step();
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), NotStrictJson> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.step();
+        }
+        if self.at > start { Ok(()) } else { Err(NotStrictJson) }
+    }
+}
+
+/// Few names are compared with each other, many are sorted, so that a document of nothing but names stays cheap.
+fn all_different(names: &mut [Cow<'_, str>]) -> bool {
+    const FEW: usize = 12;
+    if names.len() > FEW {
+        names.sort_unstable();
+        return names.is_sorted_by(|left, right| left < right);
+    }
+    let mut rest: &[Cow<'_, str>] = names;
+    while let Some((first, others)) = rest.split_first() {
+        if others.contains(first) {
+            return false;
+        }
+        rest = others;
+    }
+    true
+}
+
+fn hex4(digits: &str) -> Option<u32> {
+    let all_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if all_hex { u32::from_str_radix(digits, 16).ok() } else { None }
+}
+
+/// Undoes the escapes of text whose escapes have been checked.
+fn unescape(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((plain, after)) = rest.split_once('\\') {
+        out.push_str(plain);
+        let mut characters = after.chars();
+        let kind = characters.next().unwrap_or('\\');
+        rest = characters.as_str();
+        out.push(match kind {
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                let (character, after) = unescape_unicode(rest);
+                rest = after;
+                character
+            }
+            itself => itself,
+        });
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The character after `\u`, and what follows it.
+fn unescape_unicode(digits: &str) -> (char, &str) {
+    let unit = |text: &str, at: usize| text.get(at..at.saturating_add(4)).and_then(hex4);
+    let Some(first) = unit(digits, 0) else { return (char::REPLACEMENT_CHARACTER, "") };
+    if let Some(character) = char::from_u32(first) {
+        return (character, digits.get(4..).unwrap_or_default());
+    }
+    // A high surrogate, `\u`, and a low one.
+    let second = unit(digits, 6).unwrap_or_default();
+    let code = 0x1_0000_u32.wrapping_add((first & 0x3FF) << 10).wrapping_add(second & 0x3FF);
+    (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), digits.get(10..).unwrap_or_default())
+}
+
+#[cfg(test)]
+#[path = "json/tests.rs"]
+mod tests;

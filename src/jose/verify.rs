@@ -1,0 +1,38 @@
+//! From unverified to verified, the only way there is.
+
+use crate::jose::base64url;
+use crate::jose::compact::{Typ, Unverified};
+use crate::jose::jwk::VerificationKey;
+use crate::reason::Reason;
+
+/// A token whose signature holds. Nothing but [`verify`] makes one.
+pub(crate) struct Verified<'t> {
+    token: &'t Unverified<'t>,
+}
+
+/// Checks the signature by each key in turn, until one holds (RFC 7515 s5.2).
+///
+/// The caller has matched the keys to the token's algorithm; a key that cannot verify it is passed over.
+pub(crate) fn verify<'t, 'k>(
+    token: &'t Unverified<'t>,
+    keys: impl IntoIterator<Item = &'k VerificationKey>,
+) -> Result<Verified<'t>, Reason> {
+    let signature = base64url::decode(token.signature).ok_or(Reason::Malformed)?;
+    let holds = keys
+        .into_iter()
+        .filter_map(|key| key.prepared_for(token.header.algorithm))
+        .any(|key| key.verify(token.signing_input, &signature));
+    if holds { Ok(Verified { token }) } else { Err(Reason::BadSignature) }
+}
+
+impl<'t> Verified<'t> {
+    /// The header's `typ`.
+    pub(crate) const fn typ(&self) -> &'t Typ {
+        &self.token.header.typ
+    }
+
+    /// The payload's octets.
+    pub(crate) fn payload(&self) -> Result<Vec<u8>, Reason> {
+        base64url::decode(self.token.payload).ok_or(Reason::Malformed)
+    }
+}

@@ -1,0 +1,478 @@
+//! When the keys of one issuer are asked for: a state machine without I/O and without a clock of its own.
+//!
+//! The driver obeys the [`Order`]s it is given and reports what came of each. These hold, and the code cites them:
+//!
+//! 1. At most one order is open. One that is never reported on is taken for failed after a minute.
+//! 2. No request owns an order: whoever stops waiting cancels nothing.
+//! 3. A failure changes no key. Neither does a set without a usable key, until three answers over at least a minute agree.
+//! 4. An answer to an older order never replaces the answer to a newer one.
+//! 5. Orders for unknown keys have a budget of their own: in any window of length w at most 2 + floor(w / 30 s) (I3).
+//! 6. Keys are unusable once their last successful fetch is longer ago than the hard limit (I1).
+//! 7. After a failure nothing at all is ordered before the wait is over, and never before a `Retry-After` is.
+//! 8. What is remembered of requests is bounded (I10).
+//!
+//! What holds us back is measured by the monotonic clock alone, so that a wall clock that jumps ahead cannot make us hammer an
+//! issuer. What ages keys is measured by whichever clock says longer, so that neither a clock that was set back nor a
+//! computer that slept can make them young.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// The hard limit unless it is set otherwise.
+pub(crate) const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long an order stays open without a report.
+const LOST_AFTER: Duration = Duration::from_secs(60);
+/// How long one nap of the driver may last. A computer that slept is then noticed within it.
+const LONGEST_NAP: Duration = Duration::from_secs(60);
+
+/// One order for an unknown key in this time, once the burst is spent.
+const UNKNOWN_PERIOD: Duration = Duration::from_secs(30);
+/// Two periods may be spent at once, so the second order comes when one is still owed.
+const UNKNOWN_BURST: Duration = UNKNOWN_PERIOD;
+const REMEMBERED: usize = 256;
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest wait while tokens are refused for want of keys.
+const LONGEST_WAIT_IN_NEED: Duration = Duration::from_secs(5);
+/// How long after a refused token the need is still taken to be there.
+const IN_NEED_FOR: Duration = Duration::from_secs(60);
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60 * 60));
+
+const CONFIRMING_ANSWERS: u32 = 3;
+const CONFIRMING_TIME: Duration = Duration::from_secs(60);
+
+/// The word to fetch this issuer's keys once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// Larger for an order that was given later.
+    pub(crate) id: u64,
+    pub(crate) cause: Cause,
+}
+
+/// Why keys are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// There are no usable keys, and somebody needs them.
+    NoKeys,
+    /// The keys have come of age, or the last attempt failed.
+    Timed,
+    /// A token names a key that is not there.
+    UnknownKey,
+    /// The program asked.
+    Asked,
+}
+
+/// What is to be done about a token that names an unknown key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// Fetch, and see.
+    Fetch(Order),
+    /// An order is open. It may have been given before the issuer had the key, so its answer proves nothing about it.
+    InFlight,
+    /// The issuer was asked for this very key a moment ago, and did not have it.
+    Absent,
+    /// The budget is spent, or a failure forbids to ask.
+    NotYet,
+}
+
+/// What a fetched set holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    Usable,
+    /// Not one usable key.
+    Empty,
+}
+
+/// What is to be done with a fetched set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Install,
+    /// The set that was there stays.
+    Keep,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub(crate) struct Refresh {
+    max_stale: Duration,
+    jitter: Jitter,
+    last_id: u64,
+    open: Option<Open>,
+    success: Option<Success>,
+    failure: Option<Failure>,
+    empties: Option<Empties>,
+    /// When a request last found no usable keys.
+    needed: Option<Timestamp>,
+    /// The uptime at which the budget for unknown keys is whole again.
+    whole_at: Duration,
+    /// Unknown kids, each with the first order whose answer can prove it absent.
+    pending: Vec<(u64, Kid)>,
+    remembered: VecDeque<Remembered>,
+}
+
+/// `None` for a token without `kid`.
+type Kid = Option<Arc<str>>;
+
+#[derive(Debug)]
+struct Open {
+    order: Order,
+    since: Timestamp,
+}
+
+#[derive(Debug)]
+struct Success {
+    id: u64,
+    at: Timestamp,
+    /// How long after it the keys are fetched again.
+    refresh_after: Duration,
+}
+
+#[derive(Debug)]
+struct Failure {
+    at: Timestamp,
+    /// How many in a row.
+    count: u32,
+    wait: Duration,
+    wait_in_need: Duration,
+}
+
+/// Answers without a usable key, in a row.
+#[derive(Debug)]
+struct Empties {
+    first: Timestamp,
+    count: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Remembered {
+    kid: Kid,
+    at: Timestamp,
+}
+
+impl Refresh {
+    /// A machine that has nothing, and asks for nothing until keys are needed. The seed spreads the load of many processes.
+    pub(crate) const fn new(seed: u64, max_stale: Duration) -> Self {
+        Self {
+            max_stale,
+            jitter: Jitter(seed),
+            last_id: 0,
+            open: None,
+            success: None,
+            failure: None,
+            empties: None,
+            needed: None,
+            whole_at: Duration::ZERO,
+            pending: Vec::new(),
+            remembered: VecDeque::new(),
+        }
+    }
+
+    /// A request, or a program that warms up, found no usable keys.
+    pub(crate) fn need_keys(&mut self, now: Timestamp) -> Option<Order> {
+        if self.usable(now) {
+            return None;
+        }
+        self.needed = Some(now);
+        self.order_if_free(Cause::NoKeys, now)
+    }
+
+    /// The program wants fresh keys, whatever their age.
+    pub(crate) fn asked(&mut self, now: Timestamp) -> Option<Order> {
+        self.order_if_free(Cause::Asked, now)
+    }
+
+    /// A token names a key that the set does not have, or was signed by another key of that name.
+    pub(crate) fn unknown_key(&mut self, kid: Option<&str>, now: Timestamp) -> Unknown {
+        self.give_up_lost(now);
+        if remembers(&self.remembered, kid, now) {
+            return Unknown::Absent;
+        }
+        self.await_proof(kid);
+        if self.open.is_some() {
+            return Unknown::InFlight;
+        }
+        if self.waiting(now) || now.uptime() < self.unknown_from() {
+            return Unknown::NotYet;
+        }
+        // Invariant 5: each order owes one period, and at most two are owed.
+        self.whole_at = self.whole_at.max(now.uptime()).saturating_add(UNKNOWN_PERIOD);
+        Unknown::Fetch(self.order(Cause::UnknownKey, now))
+    }
+
+    /// Work that time alone has made due.
+    pub(crate) fn due(&mut self, now: Timestamp) -> Option<Order> {
+        self.give_up_lost(now);
+        if self.until_due(now)?.is_zero() { self.order_if_free(Cause::Timed, now) } else { None }
+    }
+
+    /// How long the driver may sleep before it asks [`due`](Self::due) again; for ever if `None`.
+    ///
+    /// A span, not a moment: the two clocks may disagree on when a moment is.
+    pub(crate) fn next_wake(&self, now: Timestamp) -> Option<Duration> {
+        let left = match &self.open {
+            Some(open) => LOST_AFTER.saturating_sub(steady_since(now, open.since)),
+            None => self.until_due(now)?,
+        };
+        Some(left.min(LONGEST_NAP))
+    }
+
+    /// An order was answered with a key set that may be believed for `lifetime`.
+    pub(crate) fn fetched(&mut self, id: u64, now: Timestamp, lifetime: Duration, contents: Contents) -> Outcome {
+        self.close(id);
+        // Invariant 4.
+        if self.success.as_ref().is_some_and(|success| success.id >= id) {
+            return Outcome::Keep;
+        }
+        // Invariant 3.
+        if contents == Contents::Empty && !self.confirmed_empty(now) {
+            self.back_off(now, None);
+            return Outcome::Keep;
+        }
+        self.success = Some(Success { id, at: now, refresh_after: self.jitter.most_of(lifetime) });
+        self.failure = None;
+        self.empties = None;
+        self.needed = None;
+        self.remember_pending(id, now);
+        Outcome::Install
+    }
+
+    /// An order came to nothing.
+    pub(crate) fn failed(&mut self, id: u64, now: Timestamp, retry_after: Option<Duration>) {
+        if self.close(id) {
+            self.back_off(now, retry_after);
+        }
+    }
+
+    /// Whether there are keys that may still be used.
+    pub(crate) fn usable(&self, now: Timestamp) -> bool {
+        is_usable(self.success.as_ref().map(|success| success.at), self.max_stale, now)
+    }
+
+    /// Whether an order is open.
+    pub(crate) const fn is_fetching(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// What readers need to answer without asking this machine.
+    pub(crate) fn published(&self) -> Published {
+        let barred = self.failure.as_ref().map(|failure| failure.at.uptime().saturating_add(failure.wait));
+        Published {
+            remembered: self.remembered.iter().cloned().collect(),
+            unknown_from: self.unknown_from().max(barred.unwrap_or_default()),
+            is_fetching: self.is_fetching(),
+            success: self.success.as_ref().map(|success| success.at),
+            failure: self.failure.as_ref().map(|failure| failure.at),
+            max_stale: self.max_stale,
+        }
+    }
+
+    fn order_if_free(&mut self, cause: Cause, now: Timestamp) -> Option<Order> {
+        self.give_up_lost(now);
+        // Invariants 1 and 7.
+        if self.open.is_some() || self.waiting(now) {
+            return None;
+        }
+        Some(self.order(cause, now))
+    }
+
+    fn order(&mut self, cause: Cause, now: Timestamp) -> Order {
+        self.last_id = self.last_id.saturating_add(1);
+        let order = Order { id: self.last_id, cause };
+        self.open = Some(Open { order, since: now });
+        order
+    }
+
+    /// Whether that order was the open one.
+    fn close(&mut self, id: u64) -> bool {
+        self.open.take_if(|open| open.order.id == id).is_some()
+    }
+
+    /// Invariant 1.
+    fn give_up_lost(&mut self, now: Timestamp) {
+        let lost = self.open.take_if(|open| steady_since(now, open.since) >= LOST_AFTER);
+        if lost.is_some() {
+            self.back_off(now, None);
+        }
+    }
+
+    fn confirmed_empty(&mut self, now: Timestamp) -> bool {
+        let empties = self.empties.get_or_insert(Empties { first: now, count: 0 });
+        empties.count = empties.count.saturating_add(1);
+        empties.count >= CONFIRMING_ANSWERS && steady_since(now, empties.first) >= CONFIRMING_TIME
+    }
+
+    fn back_off(&mut self, now: Timestamp, retry_after: Option<Duration>) {
+        let earlier = self.failure.as_ref().map_or(0, |failure| failure.count);
+        let doubled = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(earlier)).min(LONGEST_WAIT);
+        let asked = retry_after.map_or(Duration::ZERO, |asked| asked.clamp(RETRY_AFTER.0, RETRY_AFTER.1));
+        self.failure = Some(Failure {
+            at: now,
+            count: earlier.saturating_add(1),
+            wait: self.jitter.half_of(doubled).max(asked),
+            wait_in_need: self.jitter.half_of(doubled.min(LONGEST_WAIT_IN_NEED)).max(asked),
+        });
+    }
+
+    /// Whether a failure still forbids to ask.
+    fn waiting(&self, now: Timestamp) -> bool {
+        !self.wait_left(now).is_zero()
+    }
+
+    fn wait_left(&self, now: Timestamp) -> Duration {
+        let Some(failure) = &self.failure else { return Duration::ZERO };
+        let wait = if self.in_need(now) { failure.wait_in_need } else { failure.wait };
+        wait.saturating_sub(steady_since(now, failure.at))
+    }
+
+    /// Whether tokens are being refused for want of keys.
+    fn in_need(&self, now: Timestamp) -> bool {
+        !self.usable(now) && self.needed.is_some_and(|needed| steady_since(now, needed) < IN_NEED_FOR)
+    }
+
+    /// How long until timed work is due, were no order open; never if `None`.
+    fn until_due(&self, now: Timestamp) -> Option<Duration> {
+        if self.failure.is_some() {
+            return Some(self.wait_left(now));
+        }
+        let success = self.success.as_ref()?;
+        Some(success.refresh_after.saturating_sub(now.since(success.at)))
+    }
+
+    /// The uptime from which the budget for unknown keys allows an order.
+    const fn unknown_from(&self) -> Duration {
+        self.whole_at.saturating_sub(UNKNOWN_BURST)
+    }
+
+    /// Only an order that is given after the kid was asked for can prove that the issuer does not have it.
+    fn await_proof(&mut self, kid: Option<&str>) {
+        // Invariant 8.
+        if self.pending.len() < REMEMBERED && !self.pending.iter().any(|(_, pending)| pending.as_deref() == kid) {
+            self.pending.push((self.last_id.saturating_add(1), kid.map(Arc::from)));
+        }
+    }
+
+    /// Remembers what this order was asked to prove. A key that did come is found before the memory is asked.
+    fn remember_pending(&mut self, id: u64, now: Timestamp) {
+        for (_, kid) in self.pending.extract_if(.., |(proving, _)| *proving <= id) {
+            self.remembered.push_back(Remembered { kid, at: now });
+        }
+        self.remembered.retain(|entry| now.since(entry.at) < REMEMBERED_FOR);
+        // Invariant 8.
+        while self.remembered.len() > REMEMBERED {
+            self.remembered.pop_front();
+        }
+    }
+}
+
+/// What readers need of the machine, as it was after its last change. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    remembered: Arc<[Remembered]>,
+    /// The uptime from which an unknown key may be asked for.
+    unknown_from: Duration,
+    is_fetching: bool,
+    success: Option<Timestamp>,
+    failure: Option<Timestamp>,
+    max_stale: Duration,
+}
+
+/// What is known about a key that the set does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnknownKey {
+    /// The issuer does not have it, or its set is so fresh that it counts as judged by it: 401.
+    Absent,
+    /// The issuer may be asked.
+    Ask,
+    /// The set is not fresh, and the issuer may not be asked: 503.
+    Undecided,
+}
+
+impl Published {
+    /// What a machine says that has not begun.
+    pub(crate) fn nothing() -> Self {
+        Refresh::new(0, MAX_STALE).published()
+    }
+
+    /// Whether there are keys that may still be used (invariant 6).
+    pub(crate) fn usable(&self, now: Timestamp) -> bool {
+        is_usable(self.success, self.max_stale, now)
+    }
+
+    /// What to think of a key that the set does not have.
+    pub(crate) fn unknown_key(&self, kid: Option<&str>, now: Timestamp) -> UnknownKey {
+        if remembers(&*self.remembered, kid, now) {
+            UnknownKey::Absent
+        } else if self.is_fetching || now.uptime() >= self.unknown_from {
+            // Whoever joins an order that is open spends nothing.
+            UnknownKey::Ask
+        } else if self.success.is_some_and(|at| now.since(at) <= UNKNOWN_PERIOD) {
+            UnknownKey::Absent
+        } else {
+            UnknownKey::Undecided
+        }
+    }
+
+    /// When keys were last fetched.
+    pub(crate) const fn last_success(&self) -> Option<Timestamp> {
+        self.success
+    }
+
+    /// When an attempt last failed; none if one has succeeded after it.
+    pub(crate) const fn last_failure(&self) -> Option<Timestamp> {
+        self.failure
+    }
+}
+
+fn is_usable(success: Option<Timestamp>, max_stale: Duration, now: Timestamp) -> bool {
+    success.is_some_and(|at| now.since(at) <= max_stale)
+}
+
+fn remembers<'a>(entries: impl IntoIterator<Item = &'a Remembered>, kid: Option<&str>, now: Timestamp) -> bool {
+    entries.into_iter().any(|entry| entry.kid.as_deref() == kid && now.since(entry.at) < REMEMBERED_FOR)
+}
+
+/// How long ago `earlier` was by the monotonic clock.
+const fn steady_since(now: Timestamp, earlier: Timestamp) -> Duration {
+    now.uptime().saturating_sub(earlier.uptime())
+}
+
+/// Spreads the load of many processes (splitmix64). Nothing secret depends on it.
+#[derive(Debug)]
+struct Jitter(u64);
+
+impl Jitter {
+    /// Between half of it and all of it.
+    fn half_of(&mut self, whole: Duration) -> Duration {
+        let half = whole.checked_div(2).unwrap_or_default();
+        half.saturating_add(self.part_of(half))
+    }
+
+    /// 80 % of it, give or take 10 %.
+    fn most_of(&mut self, whole: Duration) -> Duration {
+        let tenth = whole.checked_div(10).unwrap_or_default();
+        tenth.saturating_mul(7).saturating_add(self.part_of(tenth.saturating_mul(2)))
+    }
+
+    /// Between nothing and all of it.
+    fn part_of(&mut self, whole: Duration) -> Duration {
+        let millis = u64::try_from(whole.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.next().checked_rem(millis.saturating_add(1)).unwrap_or_default())
+    }
+
+    const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+#[path = "refresh/tests.rs"]
+mod tests;

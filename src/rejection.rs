@@ -1,0 +1,238 @@
+//! A refusal, dressed as an HTTP answer.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::challenge::Challenge;
+use crate::reason::{Family, Reason};
+
+/// Why a request was refused, and the answer to it.
+///
+/// The answer is made of fixed sentences: it holds nothing of the token and nothing of the reason but its family. The
+/// [reason](Self::reason) and the [cause](Error::source) are for the operator.
+#[derive(Clone)]
+pub struct Rejection {
+    reason: Reason,
+    challenge: Option<HeaderValue>,
+    retry_after: Option<Duration>,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
+    network: Network,
+}
+
+/// Whether asking the issuer could still decide it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    CouldDecide,
+    MadeNoDifference,
+}
+
+/// What every challenge of a validator carries.
+#[derive(Clone, Debug)]
+pub(crate) struct Realm {
+    pub(crate) realm: Box<str>,
+    pub(crate) resource_metadata: Option<Box<str>>,
+}
+
+impl Realm {
+    fn challenge(&self) -> Challenge {
+        let challenge = Challenge::new().realm(&self.realm);
+        match &self.resource_metadata {
+            Some(url) => challenge.resource_metadata(url),
+            None => challenge,
+        }
+    }
+}
+
+impl Rejection {
+    pub(crate) fn new(reason: Reason, realm: &Realm, scope: Option<&str>) -> Self {
+        let family = reason.family();
+        let challenge = match family {
+            // RFC 6750 s3.1: no error code where nothing was presented.
+            Family::NothingPresented => Some(with_scope(realm.challenge(), scope)),
+            Family::InsufficientScope => Some(with_scope(explained(realm.challenge(), family), scope)),
+            Family::InvalidRequest | Family::InvalidToken => Some(explained(realm.challenge(), family)),
+            Family::Unavailable | Family::Misconfigured => None,
+        };
+        Self {
+            reason,
+            challenge: challenge.map(|challenge| challenge.to_header_value()),
+            retry_after: None,
+            cause: None,
+            network: Network::MadeNoDifference,
+        }
+    }
+
+    pub(crate) fn unavailable(
+        mut self,
+        retry_after: Duration,
+        cause: Option<Arc<dyn Error + Send + Sync>>,
+        network: Network,
+    ) -> Self {
+        self.retry_after = Some(retry_after.max(Duration::from_secs(1)));
+        self.cause = cause;
+        self.network = network;
+        self
+    }
+
+    /// Why, for the operator.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The answer's status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self.reason.family() {
+            Family::InvalidRequest => StatusCode::BAD_REQUEST,
+            Family::NothingPresented | Family::InvalidToken => StatusCode::UNAUTHORIZED,
+            Family::InsufficientScope => StatusCode::FORBIDDEN,
+            Family::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Family::Misconfigured => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The answer's `WWW-Authenticate` field; none where the token was never judged.
+    #[must_use]
+    pub const fn challenge(&self) -> Option<&HeaderValue> {
+        self.challenge.as_ref()
+    }
+
+    /// When to come again, where that may help.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Whether `Validator::validate`, which may wait for the network, could decide what `Validator::check` could not. The
+    /// question is on its way already, so that a later `check` will find the answer.
+    #[must_use]
+    pub fn validate_could_decide(&self) -> bool {
+        self.network == Network::CouldDecide
+    }
+
+    /// The answer: status, challenge, `Cache-Control: no-store`, `Retry-After` where it is known, and a small JSON body with
+    /// the members `error` and `error_description` (RFC 6750 s3).
+    ///
+    /// Map the body into your framework's: `rejection.into_response().map(Body::from)`.
+    #[must_use]
+    pub fn into_response(self) -> Response<Bytes> {
+        let body = Bytes::from_static(body(self.reason.family()).as_bytes());
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(retry_after) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(retry_after)));
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+fn with_scope(challenge: Challenge, scope: Option<&str>) -> Challenge {
+    match scope {
+        Some(scope) => challenge.scope(scope),
+        None => challenge,
+    }
+}
+
+fn explained(challenge: Challenge, family: Family) -> Challenge {
+    let (code, sentence) = match family {
+        Family::InvalidRequest => ("invalid_request", INVALID_REQUEST),
+        Family::InsufficientScope => ("insufficient_scope", INSUFFICIENT_SCOPE),
+        _ => ("invalid_token", INVALID_TOKEN),
+    };
+    challenge.error(code).error_description(sentence)
+}
+
+/// A part of a second is a second to come: nobody is called back early.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
+}
+
+const INVALID_REQUEST: &str = "The credentials of this request cannot be read, or there is more than one set of them.";
+const INVALID_TOKEN: &str = "The access token is malformed, expired, revoked, or not meant for this service.";
+const INSUFFICIENT_SCOPE: &str = "The access token does not carry the scope that this request needs.";
+
+const fn body(family: Family) -> &'static str {
+    match family {
+        Family::NothingPresented => r#"{"error_description":"This request needs a bearer token."}"#,
+        Family::InvalidRequest => {
+            r#"{"error":"invalid_request","error_description":"The credentials of this request cannot be read, or there is more than one set of them."}"#
+        }
+        Family::InvalidToken => {
+            r#"{"error":"invalid_token","error_description":"The access token is malformed, expired, revoked, or not meant for this service."}"#
+        }
+        Family::InsufficientScope => {
+            r#"{"error":"insufficient_scope","error_description":"The access token does not carry the scope that this request needs."}"#
+        }
+        Family::Unavailable => {
+            r#"{"error":"temporarily_unavailable","error_description":"The access token cannot be judged at the moment."}"#
+        }
+        Family::Misconfigured => {
+            r#"{"error":"server_error","error_description":"This service is not set up to judge access tokens."}"#
+        }
+    }
+}
+
+impl fmt::Debug for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejection")
+            .field("reason", &self.reason)
+            .field("retry_after", &self.retry_after)
+            .field("cause", &self.cause)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "request refused: {}", self.reason)
+    }
+}
+
+impl Error for Rejection {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_ref().map(|cause| -> &(dyn Error + 'static) { &**cause })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_says_what_its_challenge_says() {
+        for (family, sentence) in [
+            (Family::InvalidRequest, INVALID_REQUEST),
+            (Family::InvalidToken, INVALID_TOKEN),
+            (Family::InsufficientScope, INSUFFICIENT_SCOPE),
+        ] {
+            let read: serde_json::Value = serde_json::from_str(body(family)).unwrap();
+            assert_eq!(read["error_description"], sentence);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up_and_never_zero() {
+        let realm = Realm { realm: "r".into(), resource_metadata: None };
+        for (given, said) in [(0, "1"), (1_000, "1"), (1_001, "2"), (59_999, "60")] {
+            let rejection = Rejection::new(Reason::KeysUnavailable, &realm, None).unavailable(
+                Duration::from_millis(given),
+                None,
+                Network::MadeNoDifference,
+            );
+            assert_eq!(rejection.into_response().headers()[RETRY_AFTER], said);
+        }
+    }
+}

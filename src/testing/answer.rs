@@ -1,0 +1,115 @@
+//! What an issuer answers, however the question came.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::endpoint::Endpoint;
+use super::fault::{Delivery, Fault};
+use super::state::State;
+use super::token_endpoint;
+use crate::jose::algorithm::Algorithm;
+
+/// An answer, and what is to become of it on its way.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) response: Response<Bytes>,
+    pub(super) delay: Option<Duration>,
+    pub(super) delivery: Delivery,
+}
+
+impl Answer {
+    /// The issuer's answer to a request for this path, counted, and spoiled if its script says so.
+    pub(super) fn of(issuer: &Arc<State>, path: &str, request: &Request<Bytes>) -> Self {
+        let endpoint = issuer.addresses.endpoint(path);
+        let fault = {
+            let mut state = issuer.lock();
+            state.requests.count(endpoint);
+            state.script.next(endpoint)
+        };
+        let answer = Self { response: good(issuer, endpoint, request), delay: None, delivery: Delivery::Whole };
+        match fault {
+            Some(fault) => answer.spoiled(fault),
+            None => answer,
+        }
+    }
+
+    /// The answer for what nobody serves.
+    pub(super) fn not_found() -> Response<Bytes> {
+        plain(StatusCode::NOT_FOUND)
+    }
+
+    fn spoiled(mut self, fault: Fault) -> Self {
+        if let Some(status) = fault.status {
+            self.response = plain(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+        }
+        for (name, value) in &fault.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                self.response.headers_mut().insert(name, value);
+            }
+        }
+        if let Some(body) = fault.body {
+            *self.response.body_mut() = body.into();
+        }
+        Self { delay: fault.delay, delivery: fault.delivery, ..self }
+    }
+}
+
+/// The metadata document.
+pub(super) fn metadata(issuer: &State) -> String {
+    let below = |name: &str| issuer.addresses.below(name);
+    let algorithms = issuer.lock().keyring.algorithms();
+    json!({
+        "issuer": issuer.identifier,
+        "authorization_endpoint": below("authorize"),
+        "token_endpoint": below("token"),
+        "jwks_uri": below("jwks"),
+        "scopes_supported": ["openid"],
+        "response_types_supported": ["code"],
+        "grant_types_supported": ["client_credentials"],
+        "subject_types_supported": ["public"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "id_token_signing_alg_values_supported": algorithms.into_iter().map(Algorithm::name).collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+/// A document, with its media type.
+pub(super) fn document(status: StatusCode, media_type: &'static str, text: String) -> Response<Bytes> {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// A JSON object as an answer that is not to be kept (RFC 6749 s5.1).
+pub(super) fn object(status: StatusCode, object: &Value) -> Response<Bytes> {
+    let mut response = document(status, "application/json", object.to_string());
+    response.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn good(issuer: &Arc<State>, endpoint: Option<Endpoint>, request: &Request<Bytes>) -> Response<Bytes> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    match endpoint {
+        Some(Endpoint::OpenIdConfiguration | Endpoint::OAuthMetadata) if reads => {
+            document(StatusCode::OK, "application/json", metadata(issuer))
+        }
+        Some(Endpoint::Jwks) if reads => {
+            document(StatusCode::OK, "application/jwk-set+json", issuer.lock().keyring.document())
+        }
+        Some(Endpoint::Token) if *request.method() == Method::POST => token_endpoint::grant(issuer, request),
+        Some(_) => plain(StatusCode::METHOD_NOT_ALLOWED),
+        None => Answer::not_found(),
+    }
+}
+
+fn plain(status: StatusCode) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response
+}

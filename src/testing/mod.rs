@@ -1,0 +1,39 @@
+//! An issuer in memory or on loopback, a clock turned by hand, and tokens of every kind, for the tests of your program.
+//!
+//! [`TestIssuer`] plays the authorization server, [`TestToken`] is a token about to be minted, [`TestClock`] is the time for
+//! both the issuer and your validator, and a [`Fault`] is what goes wrong at the issuer. None of them is for production: the
+//! issuer gives tokens to whoever asks.
+//!
+//! ```
+//! use scopegate::testing::{Fault, TestClock, TestIssuer};
+//!
+//! let clock = TestClock::at(1_700_000_000);
+//! let issuer = TestIssuer::new("https://issuer.test").clock(&clock).default_audience("https://api.example.com");
+//!
+//! let good = issuer.token().scope("things:read").mint();
+//! let forged = issuer.token().scope("things:read").signed_by_stranger().mint();
+//! assert_ne!(good, forged);
+//!
+//! issuer.script(Fault::status(503).times(2)); // the next two answers
+//! assert_eq!(issuer.requests().jwks, 0);
+//! ```
+
+mod answer;
+mod clock;
+mod endpoint;
+mod fault;
+mod issuer;
+mod key;
+mod keyring;
+mod memory;
+mod server;
+mod state;
+mod token;
+mod token_endpoint;
+
+pub use clock::TestClock;
+pub use endpoint::Endpoint;
+pub use fault::Fault;
+pub use issuer::TestIssuer;
+pub use state::Requests;
+pub use token::TestToken;

@@ -1,0 +1,92 @@
+//! What all clones of one issuer share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::clock::TestClock;
+use super::endpoint::{Addresses, Endpoint};
+use super::fault::Script;
+use super::keyring::Keyring;
+use crate::clock::{Clock, SystemClock, Timestamp};
+
+/// How often an issuer was asked, faulty answers included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Requests {
+    /// For its metadata, under either name.
+    pub metadata: u64,
+    /// For its keys.
+    pub jwks: u64,
+    /// For a token.
+    pub token: u64,
+    /// For anything else.
+    pub other: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) identifier: String,
+    pub(super) addresses: Addresses,
+    changing: Mutex<Changing>,
+}
+
+/// The part that tests change while it is in use.
+#[derive(Debug)]
+pub(super) struct Changing {
+    pub(super) keyring: Keyring,
+    pub(super) script: Script,
+    pub(super) requests: Requests,
+    pub(super) time: Time,
+    pub(super) default_audience: String,
+}
+
+/// Where an issuer reads the time.
+#[derive(Clone, Debug)]
+pub(super) enum Time {
+    System(SystemClock),
+    Turned(TestClock),
+}
+
+impl State {
+    pub(super) fn new(identifier: String, keyring: Keyring) -> Arc<Self> {
+        let changing = Changing {
+            keyring,
+            script: Script::default(),
+            requests: Requests::default(),
+            time: Time::System(SystemClock::new()),
+            default_audience: DEFAULT_AUDIENCE.to_owned(),
+        };
+        Arc::new(Self { addresses: Addresses::of(&identifier), identifier, changing: Mutex::new(changing) })
+    }
+
+    /// Exclusive access; a test that panicked while it had it spoils nothing for the others.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.lock().time.now()
+    }
+}
+
+impl Time {
+    pub(super) fn now(&self) -> Timestamp {
+        match self {
+            Self::System(clock) => clock.now(),
+            Self::Turned(clock) => clock.now(),
+        }
+    }
+}
+
+impl Requests {
+    pub(super) fn count(&mut self, endpoint: Option<Endpoint>) {
+        let counter = match endpoint {
+            Some(Endpoint::OpenIdConfiguration | Endpoint::OAuthMetadata) => &mut self.metadata,
+            Some(Endpoint::Jwks) => &mut self.jwks,
+            Some(Endpoint::Token) => &mut self.token,
+            None => &mut self.other,
+        };
+        *counter = counter.saturating_add(1);
+    }
+}
+
+const DEFAULT_AUDIENCE: &str = "https://api.test";

@@ -1,0 +1,107 @@
+//! A token that has been accepted.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::claims::Claims;
+use crate::claims::read::{Subject, Words};
+use crate::claims::rules::{Accepted, Rules};
+use crate::issuer_id::IssuerId;
+
+/// An access token that a validator has accepted: who sent it, and what it allows. A clone costs one reference count.
+///
+/// It holds what the token says and not the token itself, so that it cannot be sent on by mistake. A program cannot make one:
+/// whoever holds an `AccessToken` holds an accepted one.
+#[derive(Clone)]
+pub struct AccessToken(Arc<Inner>);
+
+struct Inner {
+    issuer: IssuerId,
+    claims: Claims,
+    granted: Option<Words>,
+}
+
+impl AccessToken {
+    pub(crate) fn new(accepted: Accepted, rules: &Rules) -> Self {
+        let claims = accepted.into_claims();
+        let granted = rules.granted(&claims).cloned();
+        Self(Arc::new(Inner { issuer: rules.issuer.clone(), claims, granted }))
+    }
+
+    /// The issuer that signed it (`iss`).
+    #[must_use]
+    pub fn issuer(&self) -> &IssuerId {
+        &self.0.issuer
+    }
+
+    /// Whom it speaks for (`sub`): a person, or the client itself (RFC 9068 s5). Always there under `Profile::Rfc9068`.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        match &self.0.claims.subject {
+            Subject::Given(word) => Some(self.0.claims.text(word)),
+            Subject::Absent | Subject::Null => None,
+        }
+    }
+
+    /// The client that asked for it (`client_id`). Always there under `Profile::Rfc9068`.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.0.claims.client_id.as_ref().map(|word| self.0.claims.text(word))
+    }
+
+    /// Its own name (`jti`). Always there under `Profile::Rfc9068`.
+    #[must_use]
+    pub fn jwt_id(&self) -> Option<&str> {
+        self.0.claims.jwt_id.as_ref().map(|word| self.0.claims.text(word))
+    }
+
+    /// Whom it is meant for (`aud`).
+    pub fn audience(&self) -> impl Iterator<Item = &str> {
+        self.0.claims.texts(self.0.claims.audience.as_ref())
+    }
+
+    /// When it ends (`exp`), in whole seconds since 1970. The leeway is not in it.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<i64> {
+        self.0.claims.expires_at.map(|millis| millis.div_euclid(1000))
+    }
+
+    /// When it was made (`iat`), in whole seconds since 1970.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<i64> {
+        self.0.claims.issued_at.map(|millis| millis.div_euclid(1000))
+    }
+
+    /// What it may be used for, as the issuer wrote it.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.0.claims.texts(self.0.granted.as_ref()).flat_map(|text| text.split(' ')).filter(|scope| !scope.is_empty())
+    }
+
+    /// Whether it carries this scope, compared whole and byte for byte (RFC 6749 s3.3).
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes().any(|granted| granted == scope)
+    }
+
+    /// Reads the claims into a type of yours, all of them: those that this crate knows, and those that it does not.
+    ///
+    /// # Errors
+    /// [`ClaimsError`] if the token's claims do not fit the type.
+    pub fn claims<T: DeserializeOwned>(&self) -> Result<T, ClaimsError> {
+        serde_json::from_str(self.0.claims.payload()).map_err(|fault| ClaimsError(Arc::new(fault)))
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whose token it is and what it says stays out of logs.
+        f.debug_struct("AccessToken").field("issuer", &self.0.issuer).finish_non_exhaustive()
+    }
+}
+
+/// The token's claims do not fit the type that they were read into.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the claims do not fit the type that they are read into")]
+pub struct ClaimsError(#[source] Arc<serde_json::Error>);

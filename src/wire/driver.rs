@@ -1,0 +1,390 @@
+//! The thread that fetches keys, so that no request has to.
+//!
+//! One named thread a validator, started when something is first needed, with a runtime of its own: keys stay fresh in a
+//! program that has none, and a starved or stopped runtime of the application does not reach it. These hold:
+//!
+//! 1. The driver alone writes to the stores of fetched keys.
+//! 2. What is fetched, and when, its refresh machines say; the driver obeys.
+//! 3. Whoever waits is answered at a deadline of its own, whatever the network does.
+//! 4. The thread ends when the last validator that it serves is dropped; nobody waits for it to end.
+//! 5. A panic in a [`Fetch`] is a failed fetch.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::{Arc, OnceLock};
+use std::task::{Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::{Clock, Timestamp};
+use crate::decision::{Need, Supply};
+use crate::endpoint::Endpoint;
+use crate::issuer::{RemoteKeys, TrustedIssuer};
+use crate::issuer_id::IssuerId;
+use crate::jose::key_set::KeySet;
+use crate::keys::refresh::{Contents, MAX_STALE, Order, Outcome, Refresh, Unknown};
+use crate::keys::remote::{Loaded, load};
+use crate::keys::store::KeyStore;
+use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
+
+/// How long a request waits for the very first keys.
+const WAIT_FOR_KEYS: Duration = Duration::from_secs(5);
+/// How long a request waits for a key that is not at hand.
+const WAIT_FOR_UNKNOWN_KEY: Duration = Duration::from_secs(1);
+/// How long finding and fetching a key set may take in all, whatever a `Fetch` makes of its limits.
+const LONGEST_LOAD: Duration = Duration::from_secs(20);
+/// Questions that may lie unread. More would only repeat them.
+const INBOX: usize = 1024;
+/// How long the thread may sleep where nothing is due, so that a computer that slept is noticed.
+const LONGEST_NAP: Duration = Duration::from_secs(60);
+
+/// The near end of the thread.
+pub(crate) struct Driver {
+    /// What the thread will begin with; its inbox once it has begun.
+    plan: Option<Plan>,
+    inbox: OnceLock<Option<mpsc::Sender<Message>>>,
+}
+
+#[derive(Clone)]
+struct Plan {
+    fetch: Arc<dyn Fetch>,
+    clock: Arc<dyn Clock>,
+    /// In the order of the validator's issuers; `None` for one whose keys are not fetched.
+    remotes: Vec<Option<(IssuerId, RemoteKeys, Arc<KeyStore>)>>,
+}
+
+enum Message {
+    Needed(Need, Option<oneshot::Sender<Supply>>),
+    Arrived { issuer: usize, order: Order, outcome: Result<Loaded, FetchError> },
+    ClockTurned,
+}
+
+impl Driver {
+    /// A driver that has not begun. Without a way out it never will.
+    pub(crate) fn new(fetch: Option<Arc<dyn Fetch>>, clock: Arc<dyn Clock>, issuers: &[TrustedIssuer]) -> Self {
+        let of_issuer = |issuer: &TrustedIssuer| {
+            let remote = issuer.remote.clone()?;
+            Some((issuer.rules.issuer.clone(), remote, Arc::clone(&issuer.keys)))
+        };
+        let remotes = issuers.iter().map(of_issuer).collect();
+        Self { plan: fetch.map(|fetch| Plan { fetch, clock, remotes }), inbox: OnceLock::new() }
+    }
+
+    /// Starts what is needed and does not wait. Where too much is asked at once the question is dropped: the next asks again.
+    pub(crate) fn start(&self, need: Need) {
+        if let Some(inbox) = self.inbox() {
+            let _ = inbox.try_send(Message::Needed(need, None));
+        }
+    }
+
+    /// Gets what is needed, and says what came of it.
+    pub(crate) async fn fulfil(&self, need: Need) -> Supply {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.inbox().is_some_and(|inbox| inbox.try_send(Message::Needed(need, Some(reply))).is_ok());
+        if !sent {
+            return unreachable("the thread that fetches keys is not there, or has too much to do");
+        }
+        answer.await.unwrap_or_else(|_| unreachable("the thread that fetches keys has ended"))
+    }
+
+    fn inbox(&self) -> Option<&mpsc::Sender<Message>> {
+        let begin = || self.plan.as_ref().and_then(|plan| begin(plan.clone()));
+        self.inbox.get_or_init(begin).as_ref()
+    }
+}
+
+fn unreachable(problem: &'static str) -> Supply {
+    Supply::Unreachable(Arc::new(FetchError::other(problem)))
+}
+
+/// Starts the thread; `None` if the system has none to give.
+fn begin(plan: Plan) -> Option<mpsc::Sender<Message>> {
+    let (inbox, messages) = mpsc::channel(INBOX);
+    let post = inbox.downgrade();
+    let run = move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(Wire::new(plan, post).run(messages));
+        // A name that is still being resolved must not hold the thread.
+        runtime.shutdown_background();
+    };
+    thread::Builder::new().name("scopegate-wire".to_owned()).spawn(run).ok()?;
+    Some(inbox)
+}
+
+/// The far end: everything that the thread knows.
+struct Wire {
+    fetch: Arc<dyn Fetch>,
+    clock: Arc<dyn Clock>,
+    post: mpsc::WeakSender<Message>,
+    slots: Vec<Option<Slot>>,
+}
+
+/// One issuer.
+struct Slot {
+    issuer: IssuerId,
+    remote: RemoteKeys,
+    store: Arc<KeyStore>,
+    keys: KeySet,
+    refresh: Refresh,
+    /// Where the keys lay the last time.
+    jwks_uri: Option<Endpoint>,
+    last_error: Option<Arc<FetchError>>,
+    waiting: Vec<Waiting>,
+}
+
+struct Waiting {
+    need: Need,
+    /// The order that will settle it; an earlier one only might.
+    order: Option<u64>,
+    since: Timestamp,
+    reply: oneshot::Sender<Supply>,
+}
+
+impl Waiting {
+    const fn limit(&self) -> Duration {
+        match self.need {
+            Need::Keys { .. } => WAIT_FOR_KEYS,
+            Need::UnknownKey { .. } => WAIT_FOR_UNKNOWN_KEY,
+        }
+    }
+}
+
+/// What the refresh machine makes of a need.
+enum Step {
+    /// The answer is known.
+    Settled(Supply),
+    /// Wait for this order.
+    Ordered(Order),
+    /// Wait for the order that is open.
+    Joined,
+}
+
+impl Wire {
+    fn new(plan: Plan, post: mpsc::WeakSender<Message>) -> Self {
+        let seeds = RandomState::new();
+        let slot = |(place, remote): (usize, Option<(IssuerId, RemoteKeys, Arc<KeyStore>)>)| {
+            let (issuer, remote, store) = remote?;
+            let mut seed = seeds.build_hasher();
+            seed.write_usize(place);
+            Some(Slot {
+                issuer,
+                remote,
+                store,
+                keys: KeySet::default(),
+                refresh: Refresh::new(seed.finish(), MAX_STALE),
+                jwks_uri: None,
+                last_error: None,
+                waiting: Vec::new(),
+            })
+        };
+        let slots = plan.remotes.into_iter().enumerate().map(slot).collect();
+        Self { fetch: plan.fetch, clock: plan.clock, post, slots }
+    }
+
+    async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+        self.clock.wake_when_turned(Waker::from(Arc::new(Post(self.post.clone()))));
+        loop {
+            let nap = self.do_what_is_due();
+            match tokio::time::timeout(nap, messages.recv()).await {
+                Ok(None) => return,
+                Ok(Some(Message::Needed(need, reply))) => self.needed(need, reply),
+                Ok(Some(Message::Arrived { issuer, order, outcome })) => self.arrived(issuer, order, outcome),
+                Ok(Some(Message::ClockTurned)) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Sends what time has made due and answers whoever has waited long enough. Says how long there is nothing to do.
+    fn do_what_is_due(&mut self) -> Duration {
+        let now = self.clock.now();
+        let mut nap = LONGEST_NAP;
+        for place in 0..self.slots.len() {
+            let Some(Some(slot)) = self.slots.get_mut(place) else { continue };
+            let order = slot.refresh.due(now);
+            slot.answer_the_late(now);
+            if let Some(order) = order {
+                self.send(place, order);
+            }
+            if let Some(Some(slot)) = self.slots.get(place) {
+                nap = nap.min(slot.next_wake(now).unwrap_or(nap));
+            }
+        }
+        // A moment, so that two clocks that round differently do not make the thread spin.
+        nap.max(Duration::from_millis(1))
+    }
+
+    fn needed(&mut self, need: Need, reply: Option<oneshot::Sender<Supply>>) {
+        let now = self.clock.now();
+        let place = need.issuer();
+        let Some(Some(slot)) = self.slots.get_mut(place) else { return };
+        let step = slot.step(&need, now);
+        slot.publish();
+        let (order, launch) = match step {
+            Step::Settled(supply) => {
+                if let Some(reply) = reply {
+                    let _ = reply.send(supply);
+                }
+                return;
+            }
+            Step::Ordered(order) => (Some(order.id), Some(order)),
+            Step::Joined => (None, None),
+        };
+        if let Some(reply) = reply {
+            slot.waiting.push(Waiting { need, order, since: now, reply });
+        }
+        if let Some(order) = launch {
+            self.send(place, order);
+        }
+    }
+
+    /// Carries out an order, beside everything else.
+    fn send(&self, place: usize, order: Order) {
+        let Some(Some(slot)) = self.slots.get(place) else { return };
+        slot.publish();
+        let fetch = Arc::clone(&self.fetch);
+        let (issuer, remote, known) = (slot.issuer.clone(), slot.remote.clone(), slot.jwks_uri.clone());
+        let post = self.post.clone();
+        let loading = tokio::spawn(async move {
+            let loading = load(&*fetch, FetchLimits::default(), &issuer, &remote, known);
+            let timely = tokio::time::timeout(LONGEST_LOAD, loading).await;
+            timely.unwrap_or(Err(FetchError::TimedOut(LONGEST_LOAD)))
+        });
+        tokio::spawn(async move {
+            // Invariant 5: a task that panicked is a task that failed.
+            let outcome = loading.await.unwrap_or_else(|panic| Err(FetchError::other(panic)));
+            if let Some(inbox) = post.upgrade() {
+                let _ = inbox.send(Message::Arrived { issuer: place, order, outcome }).await;
+            }
+        });
+    }
+
+    fn arrived(&mut self, place: usize, order: Order, outcome: Result<Loaded, FetchError>) {
+        let now = self.clock.now();
+        let Some(Some(slot)) = self.slots.get_mut(place) else { return };
+        slot.take_in(order, outcome, now);
+        let again = slot.settle(order, now);
+        slot.publish();
+        if let Some(order) = again {
+            self.send(place, order);
+        }
+    }
+}
+
+impl Slot {
+    fn publish(&self) {
+        self.store.publish(self.keys.clone(), self.refresh.published());
+    }
+
+    fn next_wake(&self, now: Timestamp) -> Option<Duration> {
+        let deadline = |waiting: &Waiting| waiting.limit().saturating_sub(now.since(waiting.since));
+        let deadlines = self.waiting.iter().map(deadline).min();
+        [deadlines, self.refresh.next_wake(now)].into_iter().flatten().min()
+    }
+
+    /// Asks the refresh machine what to do about a need.
+    fn step(&mut self, need: &Need, now: Timestamp) -> Step {
+        match need {
+            Need::Keys { .. } => {
+                if self.refresh.usable(now) {
+                    return Step::Settled(Supply::Fetched);
+                }
+                match self.refresh.need_keys(now) {
+                    Some(order) => Step::Ordered(order),
+                    None if self.refresh.is_fetching() => Step::Joined,
+                    None => Step::Settled(self.not_now()),
+                }
+            }
+            Need::UnknownKey { kid, .. } => match self.refresh.unknown_key(kid.as_deref(), now) {
+                Unknown::Fetch(order) => Step::Ordered(order),
+                Unknown::InFlight => Step::Joined,
+                Unknown::Absent => Step::Settled(Supply::Fetched),
+                Unknown::NotYet => Step::Settled(self.not_now()),
+            },
+        }
+    }
+
+    /// The issuer is not asked again yet: because the last attempt failed, or because it was asked enough.
+    fn not_now(&self) -> Supply {
+        match &self.last_error {
+            Some(error) => Supply::Unreachable(Arc::<FetchError>::clone(error)),
+            None => Supply::BudgetSpent,
+        }
+    }
+
+    fn take_in(&mut self, order: Order, outcome: Result<Loaded, FetchError>, now: Timestamp) {
+        match outcome {
+            Ok(loaded) => {
+                let is_empty = loaded.keys.keys().is_empty();
+                let contents = if is_empty { Contents::Empty } else { Contents::Usable };
+                self.jwks_uri = Some(loaded.jwks_uri);
+                self.last_error =
+                    is_empty.then(|| Arc::new(FetchError::Unusable { problem: "the key set has no usable key" }));
+                if self.refresh.fetched(order.id, now, loaded.lifetime, contents) == Outcome::Install {
+                    self.keys = loaded.keys;
+                }
+            }
+            Err(error) => {
+                // The metadata may have moved on; it is read again the next time.
+                self.jwks_uri = None;
+                self.refresh.failed(order.id, now, error.retry_after());
+                self.last_error = Some(Arc::new(error));
+            }
+        }
+    }
+
+    /// Answers whoever waited for this order. Who joined it late, and did not find its key, may cause another.
+    fn settle(&mut self, order: Order, now: Timestamp) -> Option<Order> {
+        let mut again = None;
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            let supply = match (&self.last_error, waiting.order) {
+                (Some(error), _) => Supply::Unreachable(Arc::<FetchError>::clone(error)),
+                (None, Some(awaited)) if awaited <= order.id => Supply::Fetched,
+                (None, _) if self.brought(&waiting.need, now) => Supply::Fetched,
+                (None, _) => match self.step(&waiting.need, now) {
+                    Step::Settled(supply) => supply,
+                    step => {
+                        if let Step::Ordered(order) = step {
+                            again = Some(order);
+                            waiting.order = Some(order.id);
+                        }
+                        self.waiting.push(waiting);
+                        continue;
+                    }
+                },
+            };
+            let _ = waiting.reply.send(supply);
+        }
+        again
+    }
+
+    /// Whether the keys at hand answer the need.
+    fn brought(&self, need: &Need, now: Timestamp) -> bool {
+        match need {
+            Need::Keys { .. } => self.refresh.usable(now),
+            Need::UnknownKey { kid, .. } => {
+                kid.is_some() && self.keys.keys().iter().any(|key| key.kid() == kid.as_deref())
+            }
+        }
+    }
+
+    /// Invariant 3.
+    fn answer_the_late(&mut self, now: Timestamp) {
+        for waiting in self.waiting.extract_if(.., |waiting| now.since(waiting.since) >= waiting.limit()) {
+            let limit = waiting.limit();
+            let _ = waiting.reply.send(Supply::Unreachable(Arc::new(FetchError::TimedOut(limit))));
+        }
+    }
+}
+
+/// Wakes the thread when its clock was turned.
+struct Post(mpsc::WeakSender<Message>);
+
+impl Wake for Post {
+    fn wake(self: Arc<Self>) {
+        if let Some(inbox) = self.0.upgrade() {
+            let _ = inbox.try_send(Message::ClockTurned);
+        }
+    }
+}
