@@ -3,6 +3,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions))]
 
+#[cfg(feature = "axum")]
+mod axum;
 mod builder;
 mod challenge;
 mod claims;
@@ -21,6 +23,8 @@ mod rejection;
 mod requirement;
 mod scope;
 mod token;
+#[cfg(feature = "tower")]
+mod tower;
 mod validator;
 #[cfg(feature = "driver")]
 mod wire;
@@ -48,6 +52,8 @@ pub use rejection::Rejection;
 pub use requirement::Requirement;
 pub use scope::{Scope, ScopePolicy};
 pub use token::{AccessToken, ClaimsError};
+#[cfg(feature = "tower")]
+pub use tower::{Guarded, GuardedBody, Preflight, RequireToken, RequireTokenLayer};
 pub use validator::Validator;
 #[cfg(feature = "driver")]
 pub use wire::fetch::{Fetch, FetchError, FetchLimits, Fetching};

@@ -80,6 +80,18 @@ impl Rejection {
         self
     }
 
+    /// A handler asks for a token, and no guard was there to accept one.
+    #[cfg(feature = "axum")]
+    pub(crate) const fn unguarded() -> Self {
+        Self {
+            reason: Reason::Misconfigured,
+            challenge: None,
+            retry_after: None,
+            cause: None,
+            network: Network::MadeNoDifference,
+        }
+    }
+
     /// Why, for the operator.
     #[must_use]
     pub const fn reason(&self) -> Reason {
@@ -180,7 +192,7 @@ const fn body(family: Family) -> &'static str {
             r#"{"error":"temporarily_unavailable","error_description":"The access token cannot be judged at the moment."}"#
         }
         Family::Misconfigured => {
-            r#"{"error":"server_error","error_description":"This service is not set up to judge access tokens."}"#
+            r#"{"error":"server_error","error_description":"No RequireTokenLayer guards this route, so it has no access token to hand out."}"#
         }
     }
 }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use http::{Request, Response, StatusCode};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::answer;
 use super::state::State;
@@ -30,10 +30,9 @@ pub(super) fn grant(issuer: &Arc<State>, request: &Request<Bytes>) -> Response<B
     }
 
     let mut token = TestToken::of(Arc::clone(issuer)).subject(&client).client_id(&client);
-    let mut body = json!({ "token_type": "Bearer", "expires_in": LIFETIME });
-    if let Some(scope) = field(request.body(), "scope") {
-        token = token.scope(&scope);
-        body["scope"] = scope.into();
+    let scope = field(request.body(), "scope");
+    if let Some(scope) = &scope {
+        token = token.scope(scope);
     }
     let audiences = audiences(request.body());
     token = match audiences.as_slice() {
@@ -41,8 +40,12 @@ pub(super) fn grant(issuer: &Arc<State>, request: &Request<Bytes>) -> Response<B
         [one] => token.audience(one),
         several => token.audiences(several.iter().map(String::as_str)),
     };
-    body["access_token"] = token.mint().into();
-    answer::object(StatusCode::OK, &body)
+    let mut body = Map::new();
+    body.insert("access_token".to_owned(), token.mint().into());
+    body.insert("token_type".to_owned(), "Bearer".into());
+    body.insert("expires_in".to_owned(), LIFETIME.into());
+    body.extend(scope.map(|scope| ("scope".to_owned(), Value::from(scope))));
+    answer::object(StatusCode::OK, &body.into())
 }
 
 /// Who asks: the name from HTTP Basic (RFC 6749 s2.3.1), if the secret is the same.

@@ -1,0 +1,12 @@
+//! The guard as a tower middleware: [`RequireTokenLayer`].
+
+mod future;
+mod layer;
+mod response;
+mod service;
+
+pub use future::Guarded;
+pub use layer::{Preflight, RequireTokenLayer};
+pub use response::GuardedBody;
+pub(crate) use service::Mark;
+pub use service::RequireToken;

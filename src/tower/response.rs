@@ -1,0 +1,77 @@
+//! The body of a guarded service's answer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// The inner service's body, or the few bytes of a refusal.
+    ///
+    /// Bodies of frameworks have no common way to be made from bytes, so that only a body of our own fits all of them.
+    #[derive(Debug)]
+    pub struct GuardedBody<R> {
+        #[pin]
+        kind: Kind<R>,
+    }
+}
+
+pin_project! {
+    #[derive(Debug)]
+    #[project = Projection]
+    enum Kind<R> {
+        Inner { #[pin] body: R },
+        Refusal { bytes: Option<Bytes> },
+    }
+}
+
+impl<R> GuardedBody<R> {
+    pub(crate) const fn of_inner(body: R) -> Self {
+        Self { kind: Kind::Inner { body } }
+    }
+
+    pub(crate) const fn empty() -> Self {
+        Self { kind: Kind::Refusal { bytes: None } }
+    }
+}
+
+impl<R> From<Bytes> for GuardedBody<R> {
+    fn from(bytes: Bytes) -> Self {
+        Self { kind: Kind::Refusal { bytes: Some(bytes) } }
+    }
+}
+
+impl<R> Body for GuardedBody<R>
+where
+    R: Body,
+    R::Data: From<Bytes>,
+{
+    type Data = R::Data;
+    type Error = R::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        match self.project().kind.project() {
+            Projection::Inner { body } => body.poll_frame(cx),
+            Projection::Refusal { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes.into())))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Refusal { bytes } => bytes.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Inner { body } => body.size_hint(),
+            Kind::Refusal { bytes } => {
+                let length = bytes.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The guarded service.
+
+use std::mem;
+use std::task::{Context, Poll};
+
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::{Method, Request, Response};
+use tower_service::Service;
+
+use crate::credentials::Credentials;
+use crate::decision::Verdict;
+use crate::rejection::Rejection;
+use crate::token::AccessToken;
+use crate::tower::future::Guarded;
+use crate::tower::layer::{Absent, Guard, Preflight};
+use crate::tower::response::GuardedBody;
+
+/// A service behind a [`RequireTokenLayer`](crate::RequireTokenLayer).
+#[derive(Clone, Debug)]
+pub struct RequireToken<S> {
+    inner: S,
+    guard: Guard,
+}
+
+/// Says that a guard has seen the request, so that "no token, and that is allowed" and "nobody looked" are told apart.
+#[derive(Clone)]
+pub(crate) struct Mark(pub(crate) Guard);
+
+impl<S> RequireToken<S> {
+    pub(crate) const fn new(inner: S, guard: Guard) -> Self {
+        Self { inner, guard }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for RequireToken<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+{
+    type Response = Response<GuardedBody<R>>;
+    type Error = S::Error;
+    type Future = Guarded<S, B, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        request.extensions_mut().remove::<AccessToken>();
+        let guard = &self.guard;
+        let credentials = Credentials::of(&request);
+        let passes = match (guard.absent, guard.preflight) {
+            (Absent::Passes, _) if credentials.is_nothing() => true,
+            (_, Preflight::Passes) => is_preflight(&request),
+            (_, Preflight::Judged) => false,
+        };
+        if passes {
+            request.extensions_mut().insert(Mark(guard.clone()));
+            return Guarded::passed(self.inner.call(request));
+        }
+        match guard.validator.decide(&credentials, &guard.requirement) {
+            Verdict::Known(Ok(token)) => {
+                request.extensions_mut().insert(token);
+                Guarded::passed(self.inner.call(request))
+            }
+            Verdict::Known(Err(refusal)) => {
+                let rejection = guard.validator.reject(refusal, &guard.requirement);
+                Guarded::refused(answer(rejection, request.method()))
+            }
+            Verdict::Wanted(_) => {
+                let judging = guard.judge_later(credentials.into_owned());
+                // The instance that was made ready is the one that is called later; a clone takes its place.
+                let fresh = self.inner.clone();
+                Guarded::waiting(judging, mem::replace(&mut self.inner, fresh), request)
+            }
+        }
+    }
+}
+
+/// Fetch standard, s3.2.2: a CORS preflight.
+fn is_preflight<B>(request: &Request<B>) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(ORIGIN)
+        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The answer to a refused request. One to HEAD has no body (RFC 9110 s9.3.2).
+pub(crate) fn answer<R>(rejection: Rejection, method: &Method) -> Response<GuardedBody<R>> {
+    rejection.into_response().map(|body| if method == Method::HEAD { GuardedBody::empty() } else { body.into() })
+}
