@@ -55,13 +55,13 @@ impl KeyStore {
 }
 
 impl Held {
-    /// Whether there are keys that may be used at this time.
+    /// Whether there are keys to judge by at this time. A set whose every key was left out is the issuer's word too; one
+    /// without a single entry, handed over by the program, is a place that waits for keys.
     pub(crate) fn is_usable(&self, now: Timestamp) -> bool {
-        let in_time = match &self.origin {
-            Origin::Pushed => true,
+        match &self.origin {
+            Origin::Pushed => !self.keys.keys().is_empty() || !self.keys.left_out().is_empty(),
             Origin::Remote(published) => published.usable(now),
-        };
-        in_time && !self.keys.keys().is_empty()
+        }
     }
 
     /// What to think of a key that is not here.

@@ -19,6 +19,7 @@
 //! ```
 
 mod answer;
+mod bare;
 mod clock;
 mod endpoint;
 mod fault;
@@ -31,6 +32,7 @@ mod state;
 mod token;
 mod token_endpoint;
 
+pub use bare::{BareJudge, metadata_url, presented, read_metadata};
 pub use clock::TestClock;
 pub use endpoint::Endpoint;
 pub use fault::Fault;

@@ -1,5 +1,5 @@
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
-use jsonwebtoken::{DecodingKey, signature::Verifier as _};
+use jsonwebtoken::DecodingKey;
 
 use super::*;
 use crate::testing::{TestClock, TestIssuer};
