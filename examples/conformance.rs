@@ -198,7 +198,8 @@ fn bare_judge(case: &Value) -> BareJudge {
     let judge = if secrets.is_empty() || secrets.len() < keys.len() {
         BareJudge::new(KeySet::from_json(case["jwks"].to_string().as_bytes()).unwrap_or_default())
     } else {
-        BareJudge::of_secrets(secrets.into_iter().flat_map(secret))
+        // An operator whose settings hold a secret that cannot be read gets no validator at all.
+        BareJudge::of_secrets(secrets.into_iter().map(secret).collect::<Option<Vec<_>>>().into_iter().flatten().flatten())
     };
     let algorithms = &policy["algs"];
     let judge = match algorithms.is_null() {
@@ -222,11 +223,11 @@ fn bare_judge(case: &Value) -> BareJudge {
     }
 }
 
-/// The secrets that an operator would give for this key, one an algorithm.
-fn secret(key: &Value) -> Vec<Secret> {
+/// The secrets that an operator would give for this key, one an algorithm; `None` if it cannot be read.
+fn secret(key: &Value) -> Option<Vec<Secret>> {
     let for_signatures = key.get("use").is_none_or(|usage| usage == "sig")
         && key.get("key_ops").is_none_or(|operations| strings(operations).iter().any(|name| name == "verify"));
-    let octets = URL_SAFE_NO_PAD.decode(text(key, "k")).unwrap_or_default();
+    let octets = URL_SAFE_NO_PAD.decode(text(key, "k")).ok()?;
     let algorithms: Algorithms = match key.get("alg") {
         Some(alg) => alg.as_str().and_then(Algorithm::from_name).into_iter().collect(),
         None => [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512].into_iter().collect(),
@@ -236,7 +237,7 @@ fn secret(key: &Value) -> Vec<Secret> {
         None => secret,
     };
     let usable = algorithms.iter().filter(|_| for_signatures);
-    usable.filter_map(|algorithm| Secret::new(algorithm, octets.clone()).ok().map(named)).collect()
+    Some(usable.filter_map(|algorithm| Secret::new(algorithm, octets.clone()).ok().map(named)).collect())
 }
 
 fn jwks(case: &Value) -> Verdict {

@@ -133,7 +133,7 @@ fn members<'a, const N: usize>(document: &'a [u8], names: [&str; N]) -> Result<[
             if *wanted == name {
                 *slot = match value {
                     Value::String(text) => Member::Text(text.decoded()),
-                    Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Member::NotText,
+                    Value::Null | Value::Bool | Value::Number(_) | Value::Array(_) | Value::Object(_) => Member::NotText,
                 };
             }
         }

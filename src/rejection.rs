@@ -215,7 +215,7 @@ impl fmt::Display for Rejection {
 
 impl Error for Rejection {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.cause.as_ref().map(|cause| -> &(dyn Error + 'static) { &**cause })
+        self.cause.as_deref().map(|cause| -> &(dyn Error + 'static) { cause })
     }
 }
 

@@ -129,7 +129,7 @@ fn faults(files: &[(&str, &str)]) -> Vec<String> {
             if floor_used > floor || porch {
                 faults.push(format!("{path} (floor {floor}) may not use {shown} (floor {floor_used})"));
             }
-            if let Some((used, _)) = house.get_key_value(&used) {
+            if let Some((used, _)) = house.get_key_value(&used).filter(|_| floor_used == floor) {
                 uses.entry(unit(&house, module)).or_default().insert(unit(&house, used));
             }
         }

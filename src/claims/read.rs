@@ -176,7 +176,7 @@ impl<'p> Reader<'p> {
     fn string(&mut self, value: Value<'p>) -> Option<Word> {
         match value {
             Value::String(text) => Some(self.word(text)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Value::Null | Value::Bool | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
                 self.wrong = true;
                 None
             }
@@ -211,7 +211,7 @@ impl<'p> Reader<'p> {
     fn date(&mut self, value: Value<'p>) -> Option<i64> {
         let date = match value {
             Value::Number(number) => numeric_date::parse(number),
-            Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+            Value::Null | Value::Bool | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
         };
         self.wrong |= date.is_none();
         date

@@ -121,7 +121,7 @@ impl Header {
 fn string(value: Value<'_>) -> Member<std::borrow::Cow<'_, str>> {
     match value {
         Value::String(text) => Member::Given(text.decoded()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Member::Wrong,
+        Value::Null | Value::Bool | Value::Number(_) | Value::Array(_) | Value::Object(_) => Member::Wrong,
     }
 }
 

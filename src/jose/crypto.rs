@@ -18,7 +18,8 @@ pub(crate) struct PreparedKey(Kind);
 
 enum Kind {
     Public(ParsedPublicKey),
-    Secret(hmac::Key),
+    // Boxed: it is many times the size of the other.
+    Secret(Box<hmac::Key>),
 }
 
 impl PreparedKey {
@@ -75,7 +76,7 @@ impl PreparedKey {
             Algorithm::Hs512 => hmac::HMAC_SHA512,
             _ => return None,
         };
-        Some(Self(Kind::Secret(hmac::Key::new(hash, secret))))
+        Some(Self(Kind::Secret(Box::new(hmac::Key::new(hash, secret)))))
     }
 
     fn public(verification: &'static dyn VerificationAlgorithm, key: &[u8]) -> Option<Self> {

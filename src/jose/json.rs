@@ -33,7 +33,7 @@ pub(crate) struct NotStrictJson;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
     Null,
-    Bool(bool),
+    Bool,
     /// The number as it is written.
     Number(&'a str),
     String(Text<'a>),
@@ -96,7 +96,7 @@ impl<'a> Array<'a> {
         self.values()
             .map(|value| match value {
                 Value::String(text) => Some(text.decoded()),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+                Value::Null | Value::Bool | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
             })
             .collect()
     }
@@ -106,18 +106,6 @@ impl<'a> Object<'a> {
     /// The object as a document of its own, to be read with other limits.
     pub(crate) fn as_bytes(self) -> &'a [u8] {
         self.0.as_bytes()
-    }
-
-    /// The members in order.
-    pub(crate) fn members(self) -> impl Iterator<Item = (Cow<'a, str>, Value<'a>)> {
-        let mut scanner = Scanner::again(self.0);
-        scanner.at = 1;
-        std::iter::from_fn(move || {
-            scanner.separator();
-            let name = scanner.string().ok()?;
-            scanner.separator();
-            Some((name.decoded(), scanner.value(u8::MAX).ok()?))
-        })
     }
 }
 
@@ -194,8 +182,8 @@ impl<'a> Scanner<'a> {
                 self.number()?;
                 self.since(start).map(Value::Number)
             }
-            Some(b't') => self.word("true", Value::Bool(true)),
-            Some(b'f') => self.word("false", Value::Bool(false)),
+            Some(b't') => self.word("true", Value::Bool),
+            Some(b'f') => self.word("false", Value::Bool),
             Some(b'n') => self.word("null", Value::Null),
             Some(_) | None => Err(NotStrictJson),
         }

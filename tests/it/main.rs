@@ -1,1 +1,3 @@
+//! The crate through its public API, one module a capability.
 
+mod real_issuers;

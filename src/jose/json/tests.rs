@@ -34,14 +34,13 @@ fn every_kind_of_value_is_handed_out_as_it_is() {
         match (name, value) {
             ("s", Value::String(text)) => assert_eq!(text.decoded(), "a\u{e9}\u{1f600}\n\"/"),
             ("n", Value::Number(text)) => assert_eq!(text, "-1.5e+3"),
-            ("b", Value::Bool(true)) | ("z", Value::Null) => {}
+            ("b", Value::Bool) | ("z", Value::Null) => {}
             ("a", Value::Array(array)) => {
                 assert_eq!(array.values().count(), 3);
                 assert!(array.strings().is_none());
             }
             ("o", Value::Object(inner)) => {
                 assert_eq!(inner.as_bytes(), br#"{"k":{}}"#);
-                assert_eq!(inner.members().map(|(name, _)| name.into_owned()).collect::<Vec<_>>(), ["k"]);
             }
             other => panic!("{other:?}"),
         }
