@@ -1,1 +1,236 @@
-fn main() {}
+//! What a check costs beyond the signature.
+//!
+//! For each algorithm, interleaved in one run: the signature alone with a prepared key, which is the physical limit; our whole
+//! check from `Authorization` header to accepted token; and `jsonwebtoken`'s `decode` with the same demands, where it knows the
+//! algorithm. Every outcome is asserted before the first measurement. Quote the differences and ratios, not the times.
+//!
+//! `cargo bench --bench check`; with `-- --test` everything runs once and nothing is measured.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the time")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+#![allow(clippy::panic, clippy::expect_used)]
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::signature::{self as sig, ParsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderValue};
+use scopegate::testing::TestIssuer;
+use scopegate::{Algorithm, Credentials, Issuer, KeySet, Reason, Requirement, ScopePolicy, Secret, Validator};
+
+const ISSUER: &str = "https://issuer.test";
+const AUDIENCE: &str = "https://api.example.com";
+const ROUNDS: usize = 41;
+
+/// One thing that is measured.
+struct Contender {
+    name: &'static str,
+    run: Box<dyn FnMut()>,
+    /// Nanoseconds a run, one figure a round.
+    figures: Vec<f64>,
+}
+
+impl Contender {
+    fn new(name: &'static str, run: impl FnMut() + 'static) -> Self {
+        Self { name, run: Box::new(run), figures: Vec::new() }
+    }
+
+    fn measure(&mut self, times: u32) {
+        let start = Instant::now();
+        for _ in 0..times {
+            (self.run)();
+        }
+        self.figures.push(start.elapsed().as_nanos() as f64 / f64::from(times));
+    }
+
+    fn median(&self) -> f64 {
+        let mut sorted = self.figures.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[sorted.len() / 2]
+    }
+
+    /// Half of all rounds lie within this much of the median.
+    fn spread(&self) -> f64 {
+        let median = self.median();
+        let mut away: Vec<_> = self.figures.iter().map(|figure| (figure - median).abs()).collect();
+        away.sort_by(f64::total_cmp);
+        away[away.len() / 2]
+    }
+}
+
+/// Runs the contenders in turn, so that a machine whose speed drifts is slow for all of them.
+fn compare(contenders: &mut [Contender]) {
+    for contender in contenders.iter_mut() {
+        (contender.run)();
+    }
+    let start = Instant::now();
+    (contenders[0].run)();
+    let once = start.elapsed().max(Duration::from_nanos(200));
+    let times = (Duration::from_millis(4).as_nanos() / once.as_nanos()).clamp(1, 20_000) as u32;
+    for _ in 0..ROUNDS {
+        for contender in contenders.iter_mut() {
+            contender.measure(times);
+        }
+    }
+}
+
+/// The signature alone, by a key that was prepared beforehand.
+fn raw(algorithm: Algorithm, jwk: &serde_json::Value, token: &str) -> Box<dyn FnMut()> {
+    let octets = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let (input, signature) = (input.as_bytes().to_vec(), URL_SAFE_NO_PAD.decode(signature).unwrap());
+    let ec = |algorithm: &'static sig::EcdsaVerificationAlgorithm| {
+        ParsedPublicKey::new(algorithm, [&[4][..], &octets("x"), &octets("y")].concat()).unwrap()
+    };
+    let key = match algorithm {
+        Algorithm::Rs256 | Algorithm::Ps256 => {
+            let parameters = if algorithm == Algorithm::Rs256 {
+                &sig::RSA_PKCS1_2048_8192_SHA256
+            } else {
+                &sig::RSA_PSS_2048_8192_SHA256
+            };
+            PublicKeyComponents { n: octets("n"), e: octets("e") }.to_parsed_public_key(parameters).unwrap()
+        }
+        Algorithm::Es256 => ec(&sig::ECDSA_P256_SHA256_FIXED),
+        Algorithm::Es384 => ec(&sig::ECDSA_P384_SHA384_FIXED),
+        _ => ParsedPublicKey::new(&sig::ED25519, octets("x")).unwrap(),
+    };
+    key.verify_sig(&input, &signature).expect("the signature holds");
+    Box::new(move || black_box(key.verify_sig(black_box(&input), black_box(&signature))).unwrap())
+}
+
+/// The claims of an ordinary access token: about 700 bytes of them.
+fn token(issuer: &TestIssuer, algorithm: Algorithm) -> String {
+    let groups: Vec<_> = (0..8).map(|n| format!("/customers/europe/team-{n}")).collect();
+    let token = issuer.token().algorithm(algorithm).audience(AUDIENCE).scope("openid profile things:read things:write");
+    token
+        .claim("name", "Ada Lovelace")
+        .claim("email", "ada.lovelace@example.com")
+        .claim("sid", "0bd9fef1-6b0c-4b4a-9d8c-1f7f2a6f3b21")
+        .claim("groups", groups)
+        .claim("acr", "urn:mace:incommon:iap:silver")
+        .claim("auth_time", 1_700_000_000)
+        .mint()
+}
+
+fn request(token: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(http::header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
+    headers
+}
+
+fn ours(validator: &Validator, demand: &Requirement, token: &str) -> Box<dyn FnMut()> {
+    let (validator, demand, headers) = (validator.clone(), demand.clone(), request(token));
+    assert!(validator.check(&Credentials::from_headers(&headers), &demand).is_ok());
+    Box::new(move || {
+        black_box(validator.check(&Credentials::from_headers(black_box(&headers)), &demand)).unwrap();
+    })
+}
+
+fn refused(validator: &Validator, demand: &Requirement, token: &str, reason: Reason) -> Box<dyn FnMut()> {
+    let (validator, demand, headers) = (validator.clone(), demand.clone(), request(token));
+    assert_eq!(validator.check(&Credentials::from_headers(&headers), &demand).unwrap_err().reason(), reason);
+    Box::new(move || {
+        black_box(validator.check(&Credentials::from_headers(black_box(&headers)), &demand)).unwrap_err();
+    })
+}
+
+/// `jsonwebtoken` with the same demands: issuer, audience, expiry, and the claims of RFC 9068.
+fn theirs(algorithm: Algorithm, key: jsonwebtoken::DecodingKey, token: &str) -> Box<dyn FnMut()> {
+    let mut validation = jsonwebtoken::Validation::new(algorithm.name().parse().unwrap());
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(&[AUDIENCE]);
+    validation.set_required_spec_claims(&["iss", "aud", "exp", "sub"]);
+    validation.validate_nbf = true;
+    let token = token.to_owned();
+    type Claims = HashMap<String, serde_json::Value>;
+    jsonwebtoken::decode::<Claims>(&token, &key, &validation).expect("accepted");
+    Box::new(move || {
+        let decoded = jsonwebtoken::decode::<Claims>(black_box(&token), &key, &validation).unwrap();
+        // The scope is not among its demands; ours looks at it.
+        assert!(decoded.claims["scope"].as_str().unwrap().split(' ').any(|scope| scope == "things:read"));
+    })
+}
+
+fn main() {
+    let only_test = std::env::args().any(|argument| argument == "--test");
+    let algorithms =
+        [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa, Algorithm::Hs256];
+    let issuer = TestIssuer::with_algorithms(ISSUER, algorithms);
+    let demand = Requirement::from(ScopePolicy::all(["things:read"]).unwrap());
+    let keys = KeySet::from_json(issuer.jwks().as_bytes()).unwrap();
+    let published: serde_json::Value = serde_json::from_str(&issuer.jwks()).unwrap();
+    let public = Validator::builder(AUDIENCE).trust(Issuer::keys(ISSUER, keys)).build().unwrap();
+
+    println!("a whole check beside the signature alone, medians of {ROUNDS} interleaved rounds\n");
+    println!("{:<8} {:>10} {:>12} {:>14} {:>22}", "alg", "raw ns", "check ns", "over raw ns", "jsonwebtoken over raw");
+    for algorithm in algorithms {
+        let token = token(&issuer, algorithm);
+        let mut contenders = Vec::new();
+        if algorithm == Algorithm::Hs256 {
+            let kid = header(&token)["kid"].as_str().unwrap().to_owned();
+            let secret = issuer.secret(&kid).unwrap();
+            let shared = Issuer::secrets(ISSUER, [Secret::new(algorithm, secret.clone()).unwrap().kid(&kid)]);
+            let validator = Validator::builder(AUDIENCE).trust(shared).build().unwrap();
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+            let (input, signature) = token.rsplit_once('.').unwrap();
+            let (input, signature) = (input.as_bytes().to_vec(), URL_SAFE_NO_PAD.decode(signature).unwrap());
+            contenders.push(Contender::new("raw", move || hmac::verify(&key, black_box(&input), &signature).unwrap()));
+            contenders.push(Contender::new("check", ours(&validator, &demand, &token)));
+            let key = jsonwebtoken::DecodingKey::from_secret(&secret);
+            contenders.push(Contender::new("jsonwebtoken", theirs(algorithm, key, &token)));
+        } else {
+            let kid = header(&token)["kid"].clone();
+            let jwk = published["keys"].as_array().unwrap().iter().find(|jwk| jwk["kid"] == kid).unwrap();
+            let key: jsonwebtoken::jwk::Jwk = serde_json::from_value(jwk.clone()).unwrap();
+            contenders.push(Contender::new("raw", raw(algorithm, jwk, &token)));
+            contenders.push(Contender::new("check", ours(&public, &demand, &token)));
+            let key = jsonwebtoken::DecodingKey::from_jwk(&key).unwrap();
+            contenders.push(Contender::new("jsonwebtoken", theirs(algorithm, key, &token)));
+        }
+        if only_test {
+            continue;
+        }
+        compare(&mut contenders);
+        let [raw, check, theirs] = contenders.as_slice() else { unreachable!() };
+        assert_eq!((raw.name, check.name, theirs.name), ("raw", "check", "jsonwebtoken"));
+        println!(
+            "{:<8} {:>10.0} {:>12.0} {:>8.0} ±{:<4.0} {:>22.0}",
+            algorithm.name(),
+            raw.median(),
+            check.median(),
+            check.median() - raw.median(),
+            raw.spread() + check.spread(),
+            theirs.median() - raw.median(),
+        );
+    }
+
+    let good = token(&issuer, Algorithm::Es256);
+    let tampered = issuer.token().algorithm(Algorithm::Es256).audience(AUDIENCE).scope("things:read").tampered().mint();
+    let refusals = [
+        ("no dots at all", refused(&public, &demand, &"A".repeat(900), Reason::Malformed)),
+        ("four segments", refused(&public, &demand, &format!("{good}.x"), Reason::Malformed)),
+        ("padding", refused(&public, &demand, &format!("{good}="), Reason::Malformed)),
+        ("too long", refused(&public, &demand, &"A.".repeat(30_000), Reason::TooLong)),
+        ("another algorithm", refused(&public, &demand, &issuer.token().unsigned().mint(), Reason::AlgorithmRefused)),
+        ("bad signature", refused(&public, &demand, &tampered, Reason::BadSignature)),
+    ];
+    println!("\na refusal, as ns");
+    for (name, run) in refusals {
+        let mut contenders = [Contender::new(name, run)];
+        if !only_test {
+            compare(&mut contenders);
+            println!("{name:<20} {:>10.0} ±{:.0}", contenders[0].median(), contenders[0].spread());
+        }
+    }
+}
+
+fn header(token: &str) -> serde_json::Value {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    serde_json::from_slice(&header).unwrap()
+}

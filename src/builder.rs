@@ -155,7 +155,7 @@ impl ValidatorBuilder {
             Endpoint::new(url, PlainHttp::OnLoopback)
                 .map_err(|problem| ConfigError::invalid("resource_metadata", url, problem))?;
         }
-        Ok(Realm { realm: realm.into(), resource_metadata: self.resource_metadata.as_deref().map(Into::into) })
+        Ok(Realm::new(realm, self.resource_metadata.as_deref()))
     }
 }
 

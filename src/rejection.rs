@@ -32,36 +32,53 @@ pub(crate) enum Network {
     MadeNoDifference,
 }
 
-/// What every challenge of a validator carries.
+/// What every challenge of a validator carries; those that are the same for every route are made ahead.
 #[derive(Clone, Debug)]
 pub(crate) struct Realm {
-    pub(crate) realm: Box<str>,
-    pub(crate) resource_metadata: Option<Box<str>>,
+    challenge: Challenge,
+    invalid_request: HeaderValue,
+    invalid_token: HeaderValue,
 }
 
 impl Realm {
-    fn challenge(&self) -> Challenge {
-        let challenge = Challenge::new().realm(&self.realm);
-        match &self.resource_metadata {
+    pub(crate) fn new(realm: &str, resource_metadata: Option<&str>) -> Self {
+        let challenge = Challenge::new().realm(realm);
+        let challenge = match resource_metadata {
             Some(url) => challenge.resource_metadata(url),
             None => challenge,
+        };
+        let explained = |code, sentence| challenge.clone().error(code).error_description(sentence).to_header_value();
+        Self {
+            invalid_request: explained("invalid_request", INVALID_REQUEST),
+            invalid_token: explained("invalid_token", INVALID_TOKEN),
+            challenge,
         }
+    }
+
+    fn challenge(&self, family: Family, scope: Option<&str>) -> Option<HeaderValue> {
+        let challenge = match family {
+            // RFC 6750 s3.1: no error code where nothing was presented.
+            Family::NothingPresented => self.challenge.clone(),
+            Family::InsufficientScope => {
+                self.challenge.clone().error("insufficient_scope").error_description(INSUFFICIENT_SCOPE)
+            }
+            Family::InvalidRequest => return Some(self.invalid_request.clone()),
+            Family::InvalidToken => return Some(self.invalid_token.clone()),
+            Family::Unavailable | Family::Misconfigured => return None,
+        };
+        let challenge = match scope {
+            Some(scope) => challenge.scope(scope),
+            None => challenge,
+        };
+        Some(challenge.to_header_value())
     }
 }
 
 impl Rejection {
     pub(crate) fn new(reason: Reason, realm: &Realm, scope: Option<&str>) -> Self {
-        let family = reason.family();
-        let challenge = match family {
-            // RFC 6750 s3.1: no error code where nothing was presented.
-            Family::NothingPresented => Some(with_scope(realm.challenge(), scope)),
-            Family::InsufficientScope => Some(with_scope(explained(realm.challenge(), family), scope)),
-            Family::InvalidRequest | Family::InvalidToken => Some(explained(realm.challenge(), family)),
-            Family::Unavailable | Family::Misconfigured => None,
-        };
         Self {
             reason,
-            challenge: challenge.map(|challenge| challenge.to_header_value()),
+            challenge: realm.challenge(reason.family(), scope),
             retry_after: None,
             cause: None,
             network: Network::MadeNoDifference,
@@ -151,22 +168,6 @@ impl Rejection {
     }
 }
 
-fn with_scope(challenge: Challenge, scope: Option<&str>) -> Challenge {
-    match scope {
-        Some(scope) => challenge.scope(scope),
-        None => challenge,
-    }
-}
-
-fn explained(challenge: Challenge, family: Family) -> Challenge {
-    let (code, sentence) = match family {
-        Family::InvalidRequest => ("invalid_request", INVALID_REQUEST),
-        Family::InsufficientScope => ("insufficient_scope", INSUFFICIENT_SCOPE),
-        _ => ("invalid_token", INVALID_TOKEN),
-    };
-    challenge.error(code).error_description(sentence)
-}
-
 /// A part of a second is a second to come: nobody is called back early.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
@@ -237,7 +238,7 @@ mod tests {
 
     #[test]
     fn retry_after_is_rounded_up_and_never_zero() {
-        let realm = Realm { realm: "r".into(), resource_metadata: None };
+        let realm = Realm::new("r", None);
         for (given, said) in [(0, "1"), (1_000, "1"), (1_001, "2"), (59_999, "60")] {
             let rejection = Rejection::new(Reason::KeysUnavailable, &realm, None).unavailable(
                 Duration::from_millis(given),

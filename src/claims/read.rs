@@ -66,7 +66,7 @@ impl Claims {
     pub(crate) fn read(payload: Vec<u8>, names: &ClaimNames) -> Result<Self, Reason> {
         let payload = String::from_utf8(payload).map_err(|_| Reason::Malformed)?;
         let mut reader = Reader { payload: &payload, claims: Self::empty(), wrong: false };
-        json::object(payload.as_bytes(), CLAIM_LIMITS, |name, value| reader.member(name, value, names))
+        json::object_of_text(&payload, CLAIM_LIMITS, |name, value| reader.member(name, value, names))
             .map_err(|_| Reason::Malformed)?;
         if reader.wrong {
             return Err(Reason::MalformedClaim);

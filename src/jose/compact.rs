@@ -47,9 +47,7 @@ impl<'a> Unverified<'a> {
     /// The caller has seen to the length of the token.
     pub(crate) fn parse(token: &'a [u8]) -> Result<Self, Reason> {
         let [header, payload, signature] = segments(token)?;
-        let signing_input = token
-            .get(..header.len().saturating_add(1).saturating_add(payload.len()))
-            .ok_or(Reason::Malformed)?;
+        let signing_input = token.get(..header.len().saturating_add(1).saturating_add(payload.len())).unwrap_or_default();
         let header = base64url::decode(header).ok_or(Reason::Malformed)?;
         Ok(Self { header: Header::read(&header)?, signing_input, payload, signature })
     }
@@ -57,12 +55,15 @@ impl<'a> Unverified<'a> {
 
 /// Three parts, two dots; five parts are a JWE (RFC 7516 s9).
 fn segments(token: &[u8]) -> Result<[&[u8]; 3], Reason> {
-    let mut parts = token.split(|byte| *byte == b'.');
-    match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(header), Some(payload), Some(signature), None, ..) => Ok([header, payload, signature]),
-        (Some(header), .., Some(_), None) if !header.is_empty() => Err(Reason::Encrypted),
-        _ => Err(Reason::Malformed),
+    let mut dots = memchr::memchr_iter(b'.', token);
+    let (Some(first), Some(second)) = (dots.next(), dots.next()) else { return Err(Reason::Malformed) };
+    match dots.take(3).count() {
+        0 => {}
+        2 if first > 0 => return Err(Reason::Encrypted),
+        _ => return Err(Reason::Malformed),
     }
+    let part = |from: usize, to: usize| token.get(from..to).unwrap_or_default();
+    Ok([part(0, first), part(first.saturating_add(1), second), part(second.saturating_add(1), token.len())])
 }
 
 /// A header member that may be absent, and is of its type if it is there.

@@ -63,9 +63,18 @@ pub(crate) struct Object<'a>(&'a str);
 pub(crate) fn object<'a>(
     document: &'a [u8],
     limits: Limits,
-    mut visit: impl FnMut(&str, Value<'a>),
+    visit: impl FnMut(&str, Value<'a>),
 ) -> Result<(), NotStrictJson> {
     let text = std::str::from_utf8(document).map_err(|_| NotStrictJson)?;
+    object_of_text(text, limits, visit)
+}
+
+/// The same, for a document that is known to be UTF-8.
+pub(crate) fn object_of_text<'a>(
+    text: &'a str,
+    limits: Limits,
+    mut visit: impl FnMut(&str, Value<'a>),
+) -> Result<(), NotStrictJson> {
     let mut scanner = Scanner::new(text, limits);
     scanner.space();
     scanner.object(limits.depth, Some(&mut visit))?;
@@ -117,6 +126,30 @@ struct Scanner<'a> {
     /// The names of the objects that are open, the innermost object's last.
     names: Vec<Cow<'a, str>>,
 }
+
+/// Which names an object may have had so far: a mask that can be wrong in one direction only, so that most names need not be
+/// compared with any other.
+#[derive(Clone, Copy, Default)]
+struct Seen(u64);
+
+impl Seen {
+    /// Whether a name like this one may have been there before.
+    fn note(&mut self, name: &str) -> bool {
+        let bytes = name.as_bytes();
+        let first = bytes.first().copied().map_or(0, u64::from);
+        let last = bytes.last().copied().map_or(0, u64::from);
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let mixed = first.wrapping_mul(31).wrapping_add(last.wrapping_mul(7)).wrapping_add(length.wrapping_mul(13));
+        let bit = 1_u64.wrapping_shl(u32::try_from(mixed % 64).unwrap_or(0));
+        let before = self.0 & bit != 0;
+        self.0 |= bit;
+        before
+    }
+}
+
+/// So many names are compared one by one where the mask cannot tell; more are sorted, so that a document of nothing but names
+/// stays cheap.
+const FEW: usize = 32;
 
 type Visit<'v, 'a> = &'v mut dyn FnMut(&str, Value<'a>);
 
@@ -202,6 +235,7 @@ impl<'a> Scanner<'a> {
     fn object(&mut self, depth: u8, mut visit: Option<Visit<'_, 'a>>) -> Result<(), NotStrictJson> {
         let depth = depth.checked_sub(1).ok_or(NotStrictJson)?;
         let outer = self.names.len();
+        let mut seen = Seen::default();
         self.take(b'{')?;
         self.space();
         if self.peek() == Some(b'}') {
@@ -219,6 +253,10 @@ impl<'a> Scanner<'a> {
                 visit(&name, value);
             }
             if self.duplicates == Duplicates::Refused {
+                let before = self.names.get(outer..).unwrap_or_default();
+                if seen.note(&name) && before.len() <= FEW && before.contains(&name) {
+                    return Err(NotStrictJson);
+                }
                 self.names.push(name);
             }
             self.space();
@@ -229,9 +267,15 @@ impl<'a> Scanner<'a> {
             self.take(b',')?;
             self.space();
         }
-        let unique = self.names.get_mut(outer..).is_none_or(all_different);
+        let names = self.names.get_mut(outer..).unwrap_or_default();
+        if names.len() > FEW {
+            names.sort_unstable();
+            if !names.is_sorted_by(|left, right| left < right) {
+                return Err(NotStrictJson);
+            }
+        }
         self.names.truncate(outer);
-        if unique { Ok(()) } else { Err(NotStrictJson) }
+        Ok(())
     }
 
     fn array(&mut self, depth: u8) -> Result<(), NotStrictJson> {
@@ -259,6 +303,8 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            self.at = self.at.saturating_add(plain_length(rest));
             match self.peek() {
                 Some(b'"') => {
                     let raw = self.since(start)?;
@@ -270,8 +316,7 @@ impl<'a> Scanner<'a> {
                     self.step();
                     self.escape()?;
                 }
-                Some(0..=0x1F) | None => return Err(NotStrictJson),
-                Some(_) => self.step(),
+                Some(_) | None => return Err(NotStrictJson),
             }
         }
     }
@@ -332,21 +377,30 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Few names are compared with each other, many are sorted, so that a document of nothing but names stays cheap.
-fn all_different(names: &mut [Cow<'_, str>]) -> bool {
-    const FEW: usize = 12;
-    if names.len() > FEW {
-        names.sort_unstable();
-        return names.is_sorted_by(|left, right| left < right);
-    }
-    let mut rest: &[Cow<'_, str>] = names;
-    while let Some((first, others)) = rest.split_first() {
-        if others.contains(first) {
-            return false;
+/// How many bytes at the beginning need no look of their own: they are neither quote, backslash nor control.
+fn plain_length(text: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let mut length: usize = 0;
+    let mut rest = text;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        // Each marks, by the high bit of a byte, where it is met. A borrow can mark a byte for nothing, but only above one that
+        // is rightly marked, so that the lowest mark is always right.
+        let zero_in = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+        let quote = zero_in(word ^ ONES.wrapping_mul(0x22));
+        let backslash = zero_in(word ^ ONES.wrapping_mul(0x5C));
+        let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word & HIGHS;
+        let marks = quote | backslash | control;
+        if marks != 0 {
+            let byte = usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0);
+            return length.saturating_add(byte);
         }
-        rest = others;
+        length = length.saturating_add(8);
+        rest = after;
     }
-    true
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
+    length.saturating_add(rest.iter().position(special).unwrap_or(rest.len()))
 }
 
 fn hex4(digits: &str) -> Option<u32> {

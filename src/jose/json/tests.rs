@@ -98,3 +98,11 @@ proptest! {
         let _ = read(&document);
     }
 }
+
+proptest! {
+    #[test]
+    fn what_is_skipped_in_words_is_what_would_be_skipped_byte_by_byte(text in proptest::collection::vec(prop_oneof![any::<u8>(), 0x1e_u8..0x24, 0x5a_u8..0x5e, 0x61_u8..0x7b, 0x61_u8..0x7b], 0..40)) {
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
+        prop_assert_eq!(plain_length(&text), text.iter().position(special).unwrap_or(text.len()));
+    }
+}
