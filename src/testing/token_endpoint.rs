@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
+
+use crate::jose::base64url;
 
 use super::answer;
 use super::state::State;
@@ -54,7 +54,7 @@ fn client(request: &Request<Bytes>) -> Option<String> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let pair = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let pair = String::from_utf8(base64url::decode_with_padding(encoded.trim().as_bytes())?).ok()?;
     let (name, secret) = pair.split_once(':')?;
     let (name, _) = form_urlencoded::parse(name.as_bytes()).next()?;
     let (secret, _) = form_urlencoded::parse(secret.as_bytes()).next()?;
@@ -85,7 +85,7 @@ mod tests {
 
     fn ask(issuer: &TestIssuer, credentials: &str, form: &'static str) -> (StatusCode, serde_json::Value) {
         let request = Request::post(issuer.token_endpoint())
-            .header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(credentials)))
+            .header(AUTHORIZATION, format!("Basic {}", base64_simd::STANDARD.encode_to_string(credentials)))
             .body(Bytes::from_static(form.as_bytes()))
             .unwrap();
         let fetch = issuer.fetch();

@@ -1,0 +1,88 @@
+//! An API that is guarded by scope, to look at and to try.
+//!
+//! ```text
+//! cargo run --example guarded_api                      starts an issuer and the API, and says what to try
+//! cargo run --example guarded_api -- --self-test       tries it all by itself, over real sockets
+//! cargo run --example guarded_api -- --issuer URL --audience URI
+//!                                                      guards the same API with the tokens of a real issuer
+//! cargo run --example guarded_api -- --help            the other flags
+//! ```
+//!
+//! `api.rs` is the part that a program of your own would have; the rest plays the world around it.
+
+mod api;
+mod arguments;
+mod client;
+mod demo;
+mod real;
+mod screen;
+mod self_test;
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use scopegate::ConfigError;
+
+use arguments::Run;
+
+/// What ends the program before its time, and whose fault it is.
+enum Failure {
+    /// The command line asks for what cannot be had.
+    Arguments(String),
+    /// Something went wrong on the way.
+    Trouble(String),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match arguments::read(std::env::args_os().skip(1)) {
+        Ok(Run::Help) => screen::help(),
+        Ok(Run::Demo { listen }) => demo::run(listen).await,
+        Ok(Run::SelfTest { listen }) => match self_test::run(listen).await {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::FAILURE,
+            Err(failure) => Err(failure),
+        },
+        Ok(Run::Guard { listen, server }) => real::run(listen, server).await,
+        Err(problem) => Err(Failure::Arguments(problem)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Arguments(problem)) => {
+            eprintln!("guarded_api: {problem}\nguarded_api: --help says what it takes");
+            ExitCode::from(2)
+        }
+        Err(Failure::Trouble(problem)) => {
+            eprintln!("guarded_api: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Failure {
+    /// A step that failed, with all that its error says.
+    fn trouble(step: &str, error: &dyn Error) -> Self {
+        let mut text = format!("{step}: {error}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            // Writing to a string cannot fail.
+            let _ = write!(text, ": {cause}");
+            source = cause.source();
+        }
+        Self::Trouble(text)
+    }
+}
+
+/// The settings come from the command line, so that a wrong one is a wrong argument.
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Arguments(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::trouble("input or output failed", &error)
+    }
+}
