@@ -15,21 +15,19 @@ pub(crate) struct Demo {
     pub(crate) issuer: TestIssuer,
     /// The API's own URL, which is also the audience of the tokens.
     pub(crate) url: String,
-    pub(crate) router: Router,
+    pub(crate) validator: Validator,
     pub(crate) listener: TcpListener,
 }
 
 impl Demo {
-    /// Starts the issuer, and makes the API ready: its keys come from the issuer, over HTTP.
+    /// Starts the issuer and makes a validator for the API. Its keys will come from the issuer, over HTTP.
     pub(crate) async fn start(listen: SocketAddr) -> Result<Self, Failure> {
         let listener = bind(listen).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let issuer = TestIssuer::on_loopback()?.default_audience(&url);
-
         let trusted = Issuer::discover(issuer.id()).plain_http(PlainHttp::OnLoopback);
         let validator = Validator::builder(&url).trust(trusted).build()?;
-        validator.warm_up().await.map_err(|error| Failure::trouble("the issuer's keys could not be fetched", &error))?;
-        Ok(Self { router: api::router(&validator)?, issuer, url, listener })
+        Ok(Self { issuer, url, validator, listener })
     }
 
     /// A token that is good for an hour.
@@ -41,8 +39,16 @@ impl Demo {
 /// Serves until Ctrl-C, after telling what to try.
 pub(crate) async fn run(listen: SocketAddr) -> Result<(), Failure> {
     let demo = Demo::start(listen).await?;
+    warm_up(&demo.validator).await?;
     screen::demo(&demo)?;
-    serve(demo.listener, demo.router).await
+    serve(demo.listener, api::router(&demo.validator)?).await
+}
+
+/// Fetches the keys, so that the program does not begin without. It may also do that: requests are answered with 503 until the
+/// issuer can be asked.
+pub(crate) async fn warm_up(validator: &Validator) -> Result<(), Failure> {
+    let warm = validator.warm_up().await;
+    warm.map_err(|error| Failure::trouble("the issuer's keys could not be fetched", &error))
 }
 
 pub(crate) async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {

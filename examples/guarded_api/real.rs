@@ -10,8 +10,7 @@ use crate::{Failure, api, demo, screen};
 /// Guards the API until Ctrl-C, or says why it cannot.
 pub(crate) async fn run(listen: SocketAddr, server: Server) -> Result<(), Failure> {
     let validator = validator(&server)?;
-    // A program may also start without keys: requests are answered with 503 until the issuer can be asked.
-    validator.warm_up().await.map_err(|error| Failure::trouble("the issuer's keys could not be fetched", &error))?;
+    demo::warm_up(&validator).await?;
     let listener = demo::bind(listen).await?;
     let url = format!("http://{}", listener.local_addr()?);
     screen::real(&url, &server)?;

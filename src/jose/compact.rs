@@ -78,14 +78,14 @@ impl Header {
         let mut alg = Member::Absent;
         let mut kid = Member::Absent;
         let mut typ = Member::Absent;
-        let mut nested = false;
+        let mut cty = Member::Absent;
         let mut encrypted = false;
         let mut extended = false;
         json::object(document, HEADER_LIMITS, |name, value| match name {
             "alg" => alg = string(value),
             "kid" => kid = string(value),
             "typ" => typ = string(value),
-            "cty" => nested = matches!(string(value), Member::Given(cty) if media_type(&cty) == "jwt") || nested,
+            "cty" => cty = string(value),
             "enc" => encrypted = true,
             // RFC 7515 s4.1.11 and RFC 7797 s7: no extension is understood here, so none may be demanded. `zip` has a
             // meaning in a JWE alone (RFC 7516 s4.1.3).
@@ -110,9 +110,11 @@ impl Header {
         if extended {
             return Err(Reason::UnsupportedExtension);
         }
-        if nested {
-            // RFC 7519 s5.2: the payload would be another token, not claims.
-            return Err(Reason::Malformed);
+        // RFC 7519 s5.2: the payload would be another token, not claims.
+        match cty {
+            Member::Absent => {}
+            Member::Given(cty) if media_type(&cty) != "jwt" => {}
+            Member::Given(_) | Member::Wrong => return Err(Reason::Malformed),
         }
         let algorithm = Algorithm::from_name(&alg).ok_or(Reason::AlgorithmRefused)?;
         Ok(Self { algorithm, kid, typ })
@@ -195,6 +197,7 @@ mod tests {
             (r#"{"alg":"RS256","kid":null}"#, Reason::Malformed),
             (r#"{"alg":"RS256","typ":["JWT"]}"#, Reason::Malformed),
             (r#"{"alg":"RS256","cty":"application/JWT"}"#, Reason::Malformed),
+            (r#"{"alg":"RS256","cty":["JWT"]}"#, Reason::Malformed),
             (r#"{"alg":"none"}"#, Reason::AlgorithmRefused),
             (r#"{"alg":"rs256"}"#, Reason::AlgorithmRefused),
             (r#"{"alg":"RS256","crit":[]}"#, Reason::UnsupportedExtension),

@@ -347,6 +347,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn number(&mut self) -> Result<(), NotStrictJson> {
+        let start = self.at;
+        let mut may_be_huge = false;
         if self.peek() == Some(b'-') {
             self.step();
         }
@@ -359,13 +361,17 @@ impl<'a> Scanner<'a> {
             self.digits()?;
         }
         if let Some(b'e' | b'E') = self.peek() {
+            may_be_huge = true;
             self.step();
             if let Some(b'+' | b'-') = self.peek() {
                 self.step();
             }
             self.digits()?;
         }
-        Ok(())
+        // A number that no double can hold (RFC 8259 s6) could be accepted here and then not be read by the program.
+        let number = self.since(start)?;
+        let is_huge = (may_be_huge || number.len() > 300) && !number.parse().is_ok_and(f64::is_finite);
+        if is_huge { Err(NotStrictJson) } else { Ok(()) }
     }
 
     fn digits(&mut self) -> Result<(), NotStrictJson> {

@@ -264,6 +264,8 @@ impl Wire {
         let now = self.clock.now();
         let Some(Some(slot)) = self.slots.get_mut(place) else { return };
         slot.take_in(order, outcome, now);
+        // Before anybody is answered: whoever hears that keys were fetched looks at once, from another thread.
+        slot.publish();
         let again = slot.settle(order, now);
         slot.publish();
         if let Some(order) = again {
