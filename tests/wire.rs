@@ -198,7 +198,7 @@ fn each_failure_has_its_own_kind_and_keeps_its_cause() {
     assert!(matches!(error, FetchError::Unreachable { .. }) && error.source().is_some(), "{error:?}");
 
     // No name server is asked for a label that no name can have.
-    let error = fetch(&format!("https://{}.example/", "a".repeat(64))).unwrap_err();
+    let error = fetch(&format!("https://scopegate-{}.invalid/", "a")).unwrap_err();
     assert!(matches!(error, FetchError::Unresolved { .. }), "{error:?}");
 
     for broken in ["", "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{", "SSH-2.0-x\r\n"] {

@@ -54,9 +54,8 @@ struct Flags {
 
 /// Reads the arguments, or says what is wrong with them.
 pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Run, String> {
-    let mut arguments = arguments.map(|argument| {
-        argument.into_string().map_err(|argument| format!("not text: {}", argument.display()))
-    });
+    let mut arguments = arguments
+        .map(|argument| argument.into_string().map_err(|argument| format!("not text: {}", argument.display())));
     let mut flags = Flags::default();
     while let Some(argument) = arguments.next() {
         let argument = argument?;
@@ -107,7 +106,9 @@ impl Flags {
         };
         let profile = if self.plain_jwt.is_some() { Profile::PlainJwt } else { Profile::Rfc9068 };
         match (self.issuer, self.audience, self.self_test) {
-            (Some(_), _, Some(())) => Err("--self-test has an issuer of its own, so --issuer makes no sense".to_owned()),
+            (Some(_), _, Some(())) => {
+                Err("--self-test has an issuer of its own, so --issuer makes no sense".to_owned())
+            }
             (Some(issuer), Some(audience), None) => {
                 Ok(Run::Guard { listen, server: Server { issuer, audience, jwks: self.jwks, profile } })
             }

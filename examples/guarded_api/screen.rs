@@ -61,7 +61,16 @@ pub(crate) fn demo(demo: &Demo) -> Result<(), Failure> {
     writeln!(out, "       {:<14} {}", "keys", demo.issuer.jwks_uri())?;
     writeln!(out, "       {:<14} {}\n", "tokens", demo.issuer.token_endpoint())?;
 
-    writeln!(out, "{}", paint.bold("Paste these tokens into a shell. They are good for an hour, but for the last."))?;
+    writeln!(
+        out,
+        "{}",
+        paint.bold("Paste these tokens into a shell. READ carries things:read, WRITE things:write as well.")
+    )?;
+    writeln!(
+        out,
+        "{}",
+        paint.faint("Both are good for an hour. EXPIRED is as WRITE was, five minutes after its end.")
+    )?;
     for (name, token) in [
         ("READ", demo.token("things:read")),
         ("WRITE", demo.token("things:read things:write")),

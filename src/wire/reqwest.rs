@@ -163,16 +163,18 @@ fn failure(error: reqwest::Error, limits: FetchLimits) -> FetchError {
     }
 }
 
-/// A handshake fails as "invalid data" in the chain of causes, or as an end of file; a connection that is refused as neither.
+/// A handshake fails as "invalid data" among the causes, or as an end of file; a connection that is refused as neither.
 fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
-                return true;
-            }
-        }
-        cause = error.source();
+    std::iter::successors(error.source(), |cause| inner(*cause)).any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(io, Some(io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof))
+    })
+}
+
+/// The next cause. An [`io::Error`] that wraps an error passes over it in its own `source`.
+fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
     }
-    false
 }

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -120,14 +122,43 @@ fn rsa_document() -> Vec<u8> {
     document.as_ref().to_vec()
 }
 
-/// The key A1 as the library of cryptography has it, to sign what is not a token.
-pub(crate) fn a1() -> KeyPair {
-    KeyPair::from_pkcs8(&people().a1).unwrap()
+/// The signature of A1 (RS256) over whatever this is.
+pub(crate) fn signed_by_a1(message: impl AsRef<[u8]>) -> Vec<u8> {
+    rs256(&people().a1, message.as_ref())
 }
 
-/// The same for the attacker's key X.
-pub(crate) fn x() -> KeyPair {
-    KeyPair::from_pkcs8(&people().x).unwrap()
+/// The same by the attacker's key X.
+pub(crate) fn signed_by_x(message: impl AsRef<[u8]>) -> Vec<u8> {
+    rs256(&people().x, message.as_ref())
+}
+
+/// The public half of A1 as a document (SubjectPublicKeyInfo, DER).
+pub(crate) fn spki_of_a1() -> Vec<u8> {
+    spki(&people().a1)
+}
+
+/// The same of the attacker's key X.
+pub(crate) fn spki_of_x() -> Vec<u8> {
+    spki(&people().x)
+}
+
+fn rs256(document: &[u8], message: &[u8]) -> Vec<u8> {
+    let pair = KeyPair::from_pkcs8(document).unwrap();
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
+    signature
+}
+
+fn spki(document: &[u8]) -> Vec<u8> {
+    let pair = KeyPair::from_pkcs8(document).unwrap();
+    let document: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+    document.as_ref().to_vec()
+}
+
+/// A token of these very segments, by A1.
+pub(crate) fn sealed(header: &str, payload: &str) -> String {
+    let input = format!("{header}.{payload}");
+    format!("{input}.{}", encode(signed_by_a1(&input)))
 }
 
 /// BASE: the good token, by A1.
