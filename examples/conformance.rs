@@ -11,8 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use scopegate::testing::{BareJudge, metadata_url, presented, read_metadata};
 use scopegate::{
-    AccessToken, Algorithm, Algorithms, Challenge, Credentials, Family, KeySet, Profile, Reason, Requirement, ScopePolicy,
-    Secret, Timestamp,
+    AccessToken, Algorithm, Algorithms, Challenge, Credentials, Family, KeySet, Profile, Reason, Requirement,
+    ScopePolicy, Secret, Timestamp,
 };
 use serde_json::{Map, Value, json};
 
@@ -199,14 +199,14 @@ fn bare_judge(case: &Value) -> BareJudge {
         BareJudge::new(KeySet::from_json(case["jwks"].to_string().as_bytes()).unwrap_or_default())
     } else {
         // An operator whose settings hold a secret that cannot be read gets no validator at all.
-        BareJudge::of_secrets(secrets.into_iter().map(secret).collect::<Option<Vec<_>>>().into_iter().flatten().flatten())
+        BareJudge::of_secrets(
+            secrets.into_iter().map(secret).collect::<Option<Vec<_>>>().into_iter().flatten().flatten(),
+        )
     };
     let algorithms = &policy["algs"];
     let judge = match algorithms.is_null() {
         true => judge,
-        false => {
-            judge.algorithms(strings(algorithms).iter().filter_map(|name| Algorithm::from_name(name)).collect())
-        }
+        false => judge.algorithms(strings(algorithms).iter().filter_map(|name| Algorithm::from_name(name)).collect()),
     };
     let judge = if policy["aud"].is_null() { judge } else { judge.audiences(strings(&policy["aud"])) };
     let judge = if policy["profile"] == "rfc9068" { judge.profile(Profile::Rfc9068) } else { judge };
@@ -271,7 +271,8 @@ fn bearer(case: &Value) -> Verdict {
     let mut credentials = Credentials::from_headers(&headers);
     if takes("query") {
         let uri = text(request, "uri");
-        credentials = credentials.and_query(uri.split('#').next().and_then(|uri| uri.split_once('?')).map(|(_, query)| query));
+        credentials =
+            credentials.and_query(uri.split('#').next().and_then(|uri| uri.split_once('?')).map(|(_, query)| query));
     }
     if takes("form") {
         let method = Method::from_bytes(text(request, "method").as_bytes()).unwrap_or_default();

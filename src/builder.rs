@@ -117,7 +117,10 @@ impl ValidatorBuilder {
     /// [`ConfigError`] names the setting that does not fit, and its value.
     pub fn build(self) -> Result<Validator, ConfigError> {
         if self.issuers.is_empty() {
-            return Err(ConfigError::Missing { setting: "trust", problem: "no issuer is trusted, so no token could be" });
+            return Err(ConfigError::Missing {
+                setting: "trust",
+                problem: "no issuer is trusted, so no token could be",
+            });
         }
         if self.leeway > MAX_LEEWAY {
             return Err(ConfigError::invalid("leeway", format!("{:?}", self.leeway), "longer than 5 minutes"));
@@ -128,8 +131,7 @@ impl ValidatorBuilder {
         }
         let realm = self.realm_of_challenges()?;
         let defaults = Defaults { audiences: self.audiences, leeway: self.leeway };
-        let issuers =
-            self.issuers.into_iter().map(|issuer| issuer.build(&defaults)).collect::<Result<Vec<_>, _>>()?;
+        let issuers = self.issuers.into_iter().map(|issuer| issuer.build(&defaults)).collect::<Result<Vec<_>, _>>()?;
         refuse_twins(&issuers)?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         Ok(Validator::new(Inner {

@@ -53,10 +53,7 @@ impl Timestamp {
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        Self {
-            unix_millis: self.unix_millis.saturating_add(millis),
-            uptime: self.uptime.saturating_add(by),
-        }
+        Self { unix_millis: self.unix_millis.saturating_add(millis), uptime: self.uptime.saturating_add(by) }
     }
 }
 

@@ -61,9 +61,7 @@ impl<'a> Credentials<'a> {
         }
         let token = rest.iter().position(|byte| *byte != b' ').and_then(|spaces| rest.get(spaces..));
         match token {
-            Some(token) if rest.starts_with(b" ") => {
-                Self(Presented::Token(Cow::Borrowed(token), Syntax::ToBeChecked))
-            }
+            Some(token) if rest.starts_with(b" ") => Self(Presented::Token(Cow::Borrowed(token), Syntax::ToBeChecked)),
             Some(_) | None => Self(Presented::Malformed),
         }
     }
@@ -125,6 +123,7 @@ impl<'a> Credentials<'a> {
     }
 
     /// Whether nothing at all was presented, which an optional guard lets pass.
+    #[cfg(feature = "tower")]
     pub(crate) const fn is_nothing(&self) -> bool {
         matches!(self.0, Presented::Nothing)
     }

@@ -7,15 +7,15 @@ use std::error::Error;
 use std::sync::Arc;
 
 use crate::claims::Claims;
+use crate::claims::hint::Hint;
 use crate::clock::Timestamp;
 use crate::credentials::Credentials;
 use crate::issuer::TrustedIssuer;
 use crate::jose::compact::Unverified;
-use crate::claims::hint::Hint;
 use crate::jose::key_set::Candidates;
 use crate::jose::verify::{Verified, verify};
-use crate::keys::refresh::UnknownKey;
 use crate::keys::store::Held;
+use crate::keys::unknown_key::UnknownKey;
 use crate::reason::Reason;
 use crate::requirement::Requirement;
 use crate::token::AccessToken;
@@ -46,13 +46,15 @@ pub(crate) enum Need {
     Keys { issuer: usize },
     /// A key of this issuer that is not among those at hand.
     UnknownKey { issuer: usize, kid: Option<Box<str>> },
+    /// This issuer's keys anew, whatever their age. No judgement states it: the program asks.
+    Fresh { issuer: usize },
 }
 
 impl Need {
     /// The place of the issuer in [`Trusted::issuers`].
     pub(crate) const fn issuer(&self) -> usize {
         match self {
-            Self::Keys { issuer } | Self::UnknownKey { issuer, .. } => *issuer,
+            Self::Keys { issuer } | Self::UnknownKey { issuer, .. } | Self::Fresh { issuer } => *issuer,
         }
     }
 }
@@ -136,28 +138,12 @@ impl Trusted {
         }
         let hint = Hint::read(token)?;
         let named = |issuer: &TrustedIssuer| hint.names(issuer.rules.issuer.as_str());
-        self.issuers
-            .iter()
-            .enumerate()
-            .find(|(_, issuer)| named(issuer))
-            .ok_or(Reason::UntrustedIssuer)
+        self.issuers.iter().enumerate().find(|(_, issuer)| named(issuer)).ok_or(Reason::UntrustedIssuer)
     }
 }
 
-/// The payload of a token whose signature holds, for vectors that carry no claims.
-#[cfg(feature = "testing")]
-pub(crate) fn verified(issuers: &[TrustedIssuer], token: &Unverified<'_>, now: Timestamp) -> Result<Vec<u8>, Reason> {
-    let issuer = issuers.first().ok_or(Reason::UntrustedIssuer)?;
-    if !issuer.algorithms.contains(token.header.algorithm) {
-        return Err(Reason::AlgorithmRefused);
-    }
-    match prove(token, &issuer.keys.read(), now)? {
-        Proof::Holds(verified) => verified.payload(),
-        Proof::NoKeys | Proof::UnknownKey => Err(Reason::UnknownKey),
-    }
-}
-
-enum Proof<'t> {
+/// What the keys at hand say of a token.
+pub(crate) enum Proof<'t> {
     Holds(Verified<'t>),
     /// There is no key that may be used at all.
     NoKeys,
@@ -166,7 +152,7 @@ enum Proof<'t> {
 }
 
 /// Finds the key and checks the signature.
-fn prove<'t>(token: &'t Unverified<'t>, held: &Held, now: Timestamp) -> Result<Proof<'t>, Reason> {
+pub(crate) fn prove<'t>(token: &'t Unverified<'t>, held: &Held, now: Timestamp) -> Result<Proof<'t>, Reason> {
     if !held.is_usable(now) {
         return Ok(Proof::NoKeys);
     }

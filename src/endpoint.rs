@@ -36,6 +36,7 @@ impl Endpoint {
         problem(&uri, plain_http).map_or(Ok(Self(uri)), Err)
     }
 
+    #[cfg(feature = "driver")]
     pub(crate) const fn uri(&self) -> &http::Uri {
         &self.0
     }
@@ -82,7 +83,9 @@ pub(crate) fn issuer_problem(text: &str, plain_http: PlainHttp) -> Option<&'stat
 
 /// The names of this machine that nobody else can answer for.
 fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host == "[::1]" || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host == "[::1]"
+        || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -91,7 +94,9 @@ mod tests {
 
     #[test]
     fn only_https_urls_with_a_host_are_endpoints() {
-        for good in ["https://id.example.com", "https://id.example.com:8443/keys?v=1", "https://[2001:db8::1]/", "HTTPS://a/"] {
+        for good in
+            ["https://id.example.com", "https://id.example.com:8443/keys?v=1", "https://[2001:db8::1]/", "HTTPS://a/"]
+        {
             assert!(Endpoint::new(good, PlainHttp::Refused).is_ok(), "{good}");
         }
         let bad = [
@@ -148,7 +153,12 @@ mod tests {
         for good in ["https://id.example.com", "https://id.example.com/", "https://id.example.com/tenants/1"] {
             assert_eq!(issuer_problem(good, PlainHttp::Refused), None, "{good}");
         }
-        for bad in ["https://id.example.com/?a=b", "https://id.example.com?", "https://id.example.com/#", "http://id.example.com"] {
+        for bad in [
+            "https://id.example.com/?a=b",
+            "https://id.example.com?",
+            "https://id.example.com/#",
+            "http://id.example.com",
+        ] {
             assert!(issuer_problem(bad, PlainHttp::Refused).is_some(), "{bad}");
         }
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::claims::read::ClaimNames;
 use crate::claims::rules::{AudienceRule, Binding, Profile, Rules};
 use crate::config_error::ConfigError;
-use crate::endpoint::{self, PlainHttp};
 #[cfg(feature = "driver")]
 use crate::endpoint::Endpoint;
+use crate::endpoint::{self, PlainHttp};
 use crate::issuer_id::IssuerId;
 use crate::jose::algorithm::{Algorithm, Algorithms};
 use crate::jose::key_set::KeySet;

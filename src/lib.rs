@@ -11,12 +11,21 @@ mod claims;
 mod clock;
 mod config_error;
 mod credentials;
+#[cfg_attr(
+    not(feature = "driver"),
+    expect(dead_code, reason = "the judge states its needs also where nobody is there to meet them")
+)]
 mod decision;
 mod endpoint;
 mod issuer;
 mod issuer_id;
 mod jose;
+#[cfg_attr(
+    not(feature = "driver"),
+    expect(dead_code, reason = "the rules of refreshing are part of the judge, and nobody is there to fetch")
+)]
 mod keys;
+#[cfg(feature = "driver")]
 mod metadata;
 mod reason;
 mod rejection;

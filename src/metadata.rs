@@ -102,7 +102,8 @@ impl ServerMetadata {
     }
 }
 
-const BAD_JWKS_URI: MetadataFault = MetadataFault::Refused("the metadata document's jwks_uri is not a URL that may be asked");
+const BAD_JWKS_URI: MetadataFault =
+    MetadataFault::Refused("the metadata document's jwks_uri is not a URL that may be asked");
 
 /// Checks that a document is the metadata of this very resource (RFC 9728 s3.3).
 #[cfg(any(test, feature = "testing"))]
@@ -133,7 +134,9 @@ fn members<'a, const N: usize>(document: &'a [u8], names: [&str; N]) -> Result<[
             if *wanted == name {
                 *slot = match value {
                     Value::String(text) => Member::Text(text.decoded()),
-                    Value::Null | Value::Bool | Value::Number(_) | Value::Array(_) | Value::Object(_) => Member::NotText,
+                    Value::Null | Value::Bool | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                        Member::NotText
+                    }
                 };
             }
         }
@@ -159,13 +162,21 @@ mod tests {
             (OAuthInserted, "https://a.example", "https://a.example/.well-known/oauth-authorization-server"),
             (OAuthInserted, "https://a.example/", "https://a.example/.well-known/oauth-authorization-server"),
             (OAuthInserted, "https://a.example/p", "https://a.example/.well-known/oauth-authorization-server/p"),
-            (OAuthInserted, "https://a.example:1/p/q/", "https://a.example:1/.well-known/oauth-authorization-server/p/q"),
+            (
+                OAuthInserted,
+                "https://a.example:1/p/q/",
+                "https://a.example:1/.well-known/oauth-authorization-server/p/q",
+            ),
             (OpenIdAppended, "https://a.example", "https://a.example/.well-known/openid-configuration"),
             (OpenIdAppended, "https://a.example/p/", "https://a.example/p/.well-known/openid-configuration"),
             (OpenIdInserted, "https://a.example/p", "https://a.example/.well-known/openid-configuration/p"),
             (ProtectedResource, "https://a.example/", "https://a.example/.well-known/oauth-protected-resource"),
             (ProtectedResource, "https://a.example/p/", "https://a.example/.well-known/oauth-protected-resource/p/"),
-            (ProtectedResource, "https://a.example/p?k=v", "https://a.example/.well-known/oauth-protected-resource/p?k=v"),
+            (
+                ProtectedResource,
+                "https://a.example/p?k=v",
+                "https://a.example/.well-known/oauth-protected-resource/p?k=v",
+            ),
             (ProtectedResource, "https://a.example?k=v", "https://a.example/.well-known/oauth-protected-resource?k=v"),
         ] {
             assert_eq!(well_known(kind, identifier, PlainHttp::Refused).as_deref(), Ok(expected));
@@ -180,7 +191,9 @@ mod tests {
     fn the_issuer_is_compared_byte_for_byte() {
         assert!(read(r#"{"issuer":"https://as.example.com","jwks_uri":"https://as.example.com/k"}"#).is_ok());
         assert!(read(r#"{"issuer":"https:\/\/as.example.com"}"#).is_ok());
-        for other in ["https://as.example.com/", "https://AS.example.com", "https://as.example.com:443", "https://evil.test", ""] {
+        for other in
+            ["https://as.example.com/", "https://AS.example.com", "https://as.example.com:443", "https://evil.test", ""]
+        {
             let fault = read(&format!(r#"{{"issuer":"{other}"}}"#)).unwrap_err();
             assert!(matches!(fault, MetadataFault::Refused(_)), "{other}");
         }
@@ -203,7 +216,14 @@ mod tests {
         let with = |jwks_uri: &str| read(&format!(r#"{{"issuer":"{ISSUER}","jwks_uri":{jwks_uri}}}"#));
         assert!(with(r#""https://keys.example.net/k""#).unwrap().jwks_uri().is_some());
         assert!(read(&format!(r#"{{"issuer":"{ISSUER}"}}"#)).unwrap().jwks_uri().is_none());
-        for bad in [r#""http://as.example.com/k""#, r#""file:///etc/passwd""#, r#""http://169.254.169.254/""#, r#""/k""#, "null", "1"] {
+        for bad in [
+            r#""http://as.example.com/k""#,
+            r#""file:///etc/passwd""#,
+            r#""http://169.254.169.254/""#,
+            r#""/k""#,
+            "null",
+            "1",
+        ] {
             assert_eq!(with(bad).unwrap_err(), BAD_JWKS_URI, "{bad}");
         }
     }

@@ -97,10 +97,7 @@ impl ScopePolicy {
     /// # Errors
     /// [`ConfigError`] if the list is empty or an entry is not made of scopes.
     pub fn any<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Result<Self, ConfigError> {
-        let alternatives = scopes
-            .into_iter()
-            .map(|text| parse_list(text).map(tidy))
-            .collect::<Result<Vec<_>, _>>()?;
+        let alternatives = scopes.into_iter().map(|text| parse_list(text).map(tidy)).collect::<Result<Vec<_>, _>>()?;
         if alternatives.is_empty() {
             return Err(EMPTY);
         }

@@ -112,11 +112,27 @@ impl Validator {
     /// [`FetchError::Issuer`] names the first issuer, in the order in which they were trusted, whose keys could not be had.
     #[cfg(feature = "driver")]
     pub async fn warm_up(&self) -> Result<(), FetchError> {
+        self.bring(|issuer| Need::Keys { issuer }).await
+    }
+
+    /// Fetches the keys of every issuer anew, whatever their age: for when the program has learned that a key is compromised.
+    ///
+    /// An issuer that is just being asked is not asked a second time, and one that asked to be left alone is left alone.
+    ///
+    /// # Errors
+    /// [`FetchError::Issuer`] names the first issuer, in the order in which they were trusted, whose keys could not be had.
+    #[cfg(feature = "driver")]
+    pub async fn refresh_now(&self) -> Result<(), FetchError> {
+        self.bring(|issuer| Need::Fresh { issuer }).await
+    }
+
+    #[cfg(feature = "driver")]
+    async fn bring(&self, need: impl Fn(usize) -> Need) -> Result<(), FetchError> {
         for (place, issuer) in self.0.trusted.issuers.iter().enumerate() {
             if issuer.remote.is_none() {
                 continue;
             }
-            if let Supply::Unreachable(source) = self.0.driver.fulfil(Need::Keys { issuer: place }).await {
+            if let Supply::Unreachable(source) = self.0.driver.fulfil(need(place)).await {
                 return Err(FetchError::Issuer { issuer: issuer.rules.issuer.clone(), source });
             }
         }
@@ -138,8 +154,11 @@ impl Validator {
     }
 
     fn not_yet(&self, demand: &Requirement) -> Rejection {
-        Rejection::new(Reason::KeysUnavailable, &self.0.realm, demand.to_ask_for())
-            .unavailable(SOON, None, Network::CouldDecide)
+        Rejection::new(Reason::KeysUnavailable, &self.0.realm, demand.to_ask_for()).unavailable(
+            SOON,
+            None,
+            Network::CouldDecide,
+        )
     }
 }
 

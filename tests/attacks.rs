@@ -15,3 +15,5 @@ mod rows;
 mod structure;
 #[path = "attacks/world.rs"]
 mod world;
+#[path = "attacks/wycheproof.rs"]
+mod wycheproof;

@@ -201,7 +201,12 @@ fn each_failure_has_its_own_kind_and_keeps_its_cause() {
     let error = fetch(&format!("https://scopegate-{}.invalid/", "a")).unwrap_err();
     assert!(matches!(error, FetchError::Unresolved { .. }), "{error:?}");
 
-    for broken in ["", "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{", "SSH-2.0-x\r\n"] {
+    for broken in [
+        "",
+        "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{",
+        "SSH-2.0-x\r\n",
+    ] {
         let error = fetch(&Host::saying(broken).url()).unwrap_err();
         assert!(matches!(error, FetchError::Cut { .. }) && error.source().is_some(), "{broken:?}: {error:?}");
     }

@@ -56,9 +56,9 @@ mod tests {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         for prefix in ["", "abcd", "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz0123"] {
             for (first, spare) in [("A", 16), ("AA", 4)] {
-                let read = ALPHABET.iter().filter(|last| {
-                    decode(&[prefix.as_bytes(), first.as_bytes(), &[**last]].concat()).is_some()
-                });
+                let read = ALPHABET
+                    .iter()
+                    .filter(|last| decode(&[prefix.as_bytes(), first.as_bytes(), &[**last]].concat()).is_some());
                 assert_eq!(read.count(), 64 / spare, "{prefix}{first}");
             }
         }

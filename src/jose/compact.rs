@@ -47,7 +47,8 @@ impl<'a> Unverified<'a> {
     /// The caller has seen to the length of the token.
     pub(crate) fn parse(token: &'a [u8]) -> Result<Self, Reason> {
         let [header, payload, signature] = segments(token)?;
-        let signing_input = token.get(..header.len().saturating_add(1).saturating_add(payload.len())).unwrap_or_default();
+        let signing_input =
+            token.get(..header.len().saturating_add(1).saturating_add(payload.len())).unwrap_or_default();
         let header = base64url::decode(header).ok_or(Reason::Malformed)?;
         Ok(Self { header: Header::read(&header)?, signing_input, payload, signature })
     }
@@ -171,7 +172,10 @@ mod tests {
     fn a_token_has_three_segments() {
         let header = base64url::encode(br#"{"alg":"RS256"}"#);
         assert!(Unverified::parse(format!("{header}.e30.AA").as_bytes()).is_ok());
-        assert!(Unverified::parse(format!("{header}..").as_bytes()).is_ok(), "empty parts fail later, each for its cause");
+        assert!(
+            Unverified::parse(format!("{header}..").as_bytes()).is_ok(),
+            "empty parts fail later, each for its cause"
+        );
         for (token, reason) in [
             (String::new(), Reason::Malformed),
             (".".to_owned(), Reason::Malformed),

@@ -4,3 +4,4 @@ pub(crate) mod refresh;
 #[cfg(feature = "driver")]
 pub(crate) mod remote;
 pub(crate) mod store;
+pub(crate) mod unknown_key;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::keys::unknown_key::UnknownKey;
 
 /// The hard limit unless it is set otherwise.
 pub(crate) const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -267,7 +268,6 @@ impl Refresh {
             unknown_from: self.unknown_from().max(barred.unwrap_or_default()),
             is_fetching: self.is_fetching(),
             success: self.success.as_ref().map(|success| success.at),
-            failure: self.failure.as_ref().map(|failure| failure.at),
             max_stale: self.max_stale,
         }
     }
@@ -378,19 +378,7 @@ pub(crate) struct Published {
     unknown_from: Duration,
     is_fetching: bool,
     success: Option<Timestamp>,
-    failure: Option<Timestamp>,
     max_stale: Duration,
-}
-
-/// What is known about a key that the set does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UnknownKey {
-    /// The issuer does not have it, or its set is so fresh that it counts as judged by it: 401.
-    Absent,
-    /// The issuer may be asked.
-    Ask,
-    /// The set is not fresh, and the issuer may not be asked: 503.
-    Undecided,
 }
 
 impl Published {
@@ -419,13 +407,9 @@ impl Published {
     }
 
     /// When keys were last fetched.
+    #[cfg(test)]
     pub(crate) const fn last_success(&self) -> Option<Timestamp> {
         self.success
-    }
-
-    /// When an attempt last failed; none if one has succeeded after it.
-    pub(crate) const fn last_failure(&self) -> Option<Timestamp> {
-        self.failure
     }
 }
 

@@ -7,7 +7,8 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::clock::Timestamp;
 use crate::jose::key_set::KeySet;
-use crate::keys::refresh::{Published, UnknownKey};
+use crate::keys::refresh::Published;
+use crate::keys::unknown_key::UnknownKey;
 
 /// The one place where an issuer's keys lie. Fetched, handed over, restored: all keys are installed here.
 pub(crate) struct KeyStore(ArcSwap<Held>);
@@ -34,7 +35,6 @@ impl KeyStore {
     }
 
     /// A store that waits for its first keys from the network.
-    #[cfg(feature = "driver")]
     pub(crate) fn remote() -> Self {
         Self(ArcSwap::from_pointee(Held { keys: KeySet::default(), origin: Origin::Remote(Published::nothing()) }))
     }
@@ -48,7 +48,6 @@ impl KeyStore {
     }
 
     /// Installs what was fetched, and what its refresh machine says of it.
-    #[cfg(feature = "driver")]
     pub(crate) fn publish(&self, keys: KeySet, published: Published) {
         self.0.store(Arc::new(Held { keys, origin: Origin::Remote(published) }));
     }
@@ -74,7 +73,7 @@ impl Held {
 
     /// Whether the network can bring keys.
     pub(crate) const fn is_remote(&self) -> bool {
-        matches!(self.origin, Origin::Remote(_))
+        !matches!(self.origin, Origin::Pushed)
     }
 }
 

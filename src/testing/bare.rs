@@ -7,7 +7,7 @@ use crate::claims::read::ClaimNames;
 use crate::claims::rules::{AudienceRule, Binding, LeftOutDemands, Profile, Rules};
 use crate::clock::Timestamp;
 use crate::credentials::Credentials;
-use crate::decision::{Trusted, Verdict, decide, verified};
+use crate::decision::{Proof, Trusted, Verdict, decide, prove};
 use crate::endpoint::PlainHttp;
 use crate::issuer::TrustedIssuer;
 use crate::issuer_id::IssuerId;
@@ -118,9 +118,15 @@ impl BareJudge {
     /// # Errors
     /// The reason.
     pub fn verify(&self, token: &[u8]) -> Result<Vec<u8>, Reason> {
-        let trusted = self.trusted();
         let token = Unverified::parse(token)?;
-        verified(&trusted.issuers, &token, self.now.unwrap_or(EPOCH))
+        if !self.algorithms.contains(token.header.algorithm) {
+            return Err(Reason::AlgorithmRefused);
+        }
+        let keys = KeyStore::pushed(self.keys.clone()).read();
+        match prove(&token, &keys, EPOCH)? {
+            Proof::Holds(verified) => verified.payload(),
+            Proof::NoKeys | Proof::UnknownKey => Err(Reason::UnknownKey),
+        }
     }
 
     /// Judges a token.

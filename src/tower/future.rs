@@ -103,6 +103,7 @@ impl Guard {
 
     /// Without a driver there is nobody to wait for.
     #[cfg(not(feature = "driver"))]
+    #[expect(clippy::needless_pass_by_value, reason = "the signature of its twin, which keeps the credentials")]
     pub(crate) fn judge_later(&self, credentials: Credentials<'static>) -> Judging {
         let judged = self.validator.check(&credentials, &self.requirement);
         Box::pin(std::future::ready(judged))

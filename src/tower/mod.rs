@@ -8,5 +8,6 @@ mod service;
 pub use future::Guarded;
 pub use layer::{Preflight, RequireTokenLayer};
 pub use response::GuardedBody;
+#[cfg(feature = "axum")]
 pub(crate) use service::Mark;
 pub use service::RequireToken;

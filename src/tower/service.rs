@@ -24,6 +24,7 @@ pub struct RequireToken<S> {
 
 /// Says that a guard has seen the request, so that "no token, and that is allowed" and "nobody looked" are told apart.
 #[derive(Clone)]
+#[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "read by the extractors of axum alone"))]
 pub(crate) struct Mark(pub(crate) Guard);
 
 impl<S> RequireToken<S> {

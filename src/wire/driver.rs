@@ -145,7 +145,7 @@ struct Waiting {
 impl Waiting {
     const fn limit(&self) -> Duration {
         match self.need {
-            Need::Keys { .. } => WAIT_FOR_KEYS,
+            Need::Keys { .. } | Need::Fresh { .. } => WAIT_FOR_KEYS,
             Need::UnknownKey { .. } => WAIT_FOR_UNKNOWN_KEY,
         }
     }
@@ -292,11 +292,12 @@ impl Slot {
                 if self.refresh.usable(now) {
                     return Step::Settled(Supply::Fetched);
                 }
-                match self.refresh.need_keys(now) {
-                    Some(order) => Step::Ordered(order),
-                    None if self.refresh.is_fetching() => Step::Joined,
-                    None => Step::Settled(self.not_now()),
-                }
+                let order = self.refresh.need_keys(now);
+                self.ordered_or_joined(order)
+            }
+            Need::Fresh { .. } => {
+                let order = self.refresh.asked(now);
+                self.ordered_or_joined(order)
             }
             Need::UnknownKey { kid, .. } => match self.refresh.unknown_key(kid.as_deref(), now) {
                 Unknown::Fetch(order) => Step::Ordered(order),
@@ -304,6 +305,14 @@ impl Slot {
                 Unknown::Absent => Step::Settled(Supply::Fetched),
                 Unknown::NotYet => Step::Settled(self.not_now()),
             },
+        }
+    }
+
+    fn ordered_or_joined(&self, order: Option<Order>) -> Step {
+        match order {
+            Some(order) => Step::Ordered(order),
+            None if self.refresh.is_fetching() => Step::Joined,
+            None => Step::Settled(self.not_now()),
         }
     }
 
@@ -365,6 +374,7 @@ impl Slot {
     fn brought(&self, need: &Need, now: Timestamp) -> bool {
         match need {
             Need::Keys { .. } => self.refresh.usable(now),
+            Need::Fresh { .. } => true,
             Need::UnknownKey { kid, .. } => {
                 kid.is_some() && self.keys.keys().iter().any(|key| key.kid() == kid.as_deref())
             }

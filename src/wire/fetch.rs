@@ -167,7 +167,8 @@ pub(crate) fn judge(response: http::Response<Bytes>, limits: FetchLimits) -> Res
     }
     let content_type = response.headers().get(CONTENT_TYPE).map_or(&[][..], http::HeaderValue::as_bytes);
     if !is_json(content_type) {
-        let found = content_type.iter().take(64).copied().flat_map(std::ascii::escape_default).map(char::from).collect();
+        let found =
+            content_type.iter().take(64).copied().flat_map(std::ascii::escape_default).map(char::from).collect();
         return Err(FetchError::ContentType { found });
     }
     let body = response.into_body();

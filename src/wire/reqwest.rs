@@ -71,7 +71,11 @@ impl ReqwestFetch {
         Ok(Self { roots, client: OnceLock::new(), ..self })
     }
 
-    async fn exchange(&self, request: http::Request<Bytes>, limits: FetchLimits) -> Result<http::Response<Bytes>, FetchError> {
+    async fn exchange(
+        &self,
+        request: http::Request<Bytes>,
+        limits: FetchLimits,
+    ) -> Result<http::Response<Bytes>, FetchError> {
         if let Some(problem) = endpoint::problem(request.uri(), self.plain_http) {
             return Err(FetchError::NotAllowed { problem });
         }
@@ -80,7 +84,10 @@ impl ReqwestFetch {
         let mut request = reqwest::Request::try_from(request).map_err(FetchError::other)?;
         *request.timeout_mut() = Some(limits.total);
         let mut answer = client.execute(request).await.map_err(|error| failure(error, limits))?;
-        if answer.content_length().is_some_and(|announced| usize::try_from(announced).map_or(true, |long| long > limits.body)) {
+        if answer
+            .content_length()
+            .is_some_and(|announced| usize::try_from(announced).map_or(true, |long| long > limits.body))
+        {
             return Err(FetchError::TooLarge { limit: limits.body });
         }
         let mut body = BytesMut::new();
@@ -139,8 +146,11 @@ impl Fetch for ReqwestFetch {
 
 fn certificates(setting: &'static str, pem: &[u8]) -> Result<Vec<Certificate>, ConfigError> {
     let problem = "is not a list of certificates in PEM";
-    let found = Certificate::from_pem_bundle(pem)
-        .map_err(|error| ConfigError::Unusable { setting, problem, source: Arc::new(error) })?;
+    let found = Certificate::from_pem_bundle(pem).map_err(|error| ConfigError::Unusable {
+        setting,
+        problem,
+        source: Arc::new(error),
+    })?;
     if found.is_empty() { Err(ConfigError::Missing { setting, problem: "holds no certificate" }) } else { Ok(found) }
 }
 

@@ -52,8 +52,10 @@ fn base64url_has_one_text_for_one_value() {
     run([
         refused("T09 one = after the signature", format!("{base}="), Malformed),
         refused("T09 two = after the signature", format!("{base}=="), Malformed),
-        refused("T09 = after the payload, signed with it", sealed(header, &format!("{payload}=")), Malformed).not_b64token(),
-        refused("T09 = after the header, signed with it", sealed(&format!("{header}="), payload), Malformed).not_b64token(),
+        refused("T09 = after the payload, signed with it", sealed(header, &format!("{payload}=")), Malformed)
+            .not_b64token(),
+        refused("T09 = after the header, signed with it", sealed(&format!("{header}="), payload), Malformed)
+            .not_b64token(),
         refused("T14 a line feed after it", format!("{base}\n"), Malformed).not_a_field(),
         refused("T14 a carriage return and a line feed", format!("{base}\r\n"), Malformed).not_a_field(),
         refused("T14 a blank after it", format!("{base} "), Malformed).not_b64token(),
@@ -84,7 +86,7 @@ fn spare_bits_of_the_last_character_are_zero() {
     let signatures = twins(signature).into_iter().map(|twin| format!("{header}.{payload}.{twin}"));
     let headers = twins(header).into_iter().map(|twin| sealed(&twin, payload));
     let tokens: Vec<String> = signatures.chain(headers).collect();
-    assert_eq!(tokens.len(), 15 + 3, "T12: the spare bits of 256 octets and of 47");
+    assert_eq!(tokens.len(), 15 + 15, "T12: the spare bits of 256 octets and of 46");
     run(tokens.into_iter().map(|token| refused(&format!("T12 spare bits, {token}"), token, Malformed)));
 }
 
@@ -227,13 +229,14 @@ fn any_way_to_write_the_same_json_will_do() {
         spaced
     };
     let spaces = base().header_json(spaced(HEADER)).payload_json(spaced(&base_claims())).mint();
-    let escaped = [A, API, "user-1", "client-1", "read write", "j-1"].into_iter().fold(base_claims(), |claims, value| {
-        let escape = |letter: char| match letter {
-            'a'..='z' => format!("\\u00{:02x}", u32::from(letter)),
-            _ => letter.to_string(),
-        };
-        claims.replace(&format!("\"{value}\""), &format!("\"{}\"", value.chars().map(escape).collect::<String>()))
-    });
+    let escaped =
+        [A, API, "user-1", "client-1", "read write", "j-1"].into_iter().fold(base_claims(), |claims, value| {
+            let escape = |letter: char| match letter {
+                'a'..='z' => format!("\\u00{:02x}", u32::from(letter)),
+                _ => letter.to_string(),
+            };
+            claims.replace(&format!("\"{value}\""), &format!("\"{}\"", value.chars().map(escape).collect::<String>()))
+        });
     assert!(!escaped.contains("user-1") && escaped.contains(r"\u0075\u0073\u0065\u0072-1"), "{escaped}");
     let unknown = r#""a":null,"b":true,"c":-1.5e3,"d":"x","e":[1,[2]],"f":{"g":{}},"name":"Zoë \ud83d\ude00 😀""#;
     let is_user_1 = |token: &scopegate::AccessToken| token.subject() == Some("user-1");

@@ -90,7 +90,21 @@ enum Mutation {
 
 const HEADER: [&str; 10] = ["alg", "kid", "typ", "cty", "crit", "b64", "zip", "enc", "jwk", "foo"];
 const CLAIMS: [&str; 16] = [
-    "iss", "aud", "exp", "nbf", "iat", "sub", "client_id", "jti", "scope", "scp", "cnf", "auth_time", "acr", "amr", "nonce",
+    "iss",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "sub",
+    "client_id",
+    "jti",
+    "scope",
+    "scp",
+    "cnf",
+    "auth_time",
+    "acr",
+    "amr",
+    "nonce",
     "foo",
 ];
 
@@ -136,11 +150,26 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 fn mutation() -> impl Strategy<Value = Mutation> {
-    let character = || prop_oneof![Just('.'), Just('='), Just('"'), Just(','), Just('{'), Just('\\'), any::<char>(), "[A-Za-z0-9_-]".prop_map(|text| text.chars().next().unwrap_or('A'))];
-    let name = |of_header: bool| if of_header { prop::sample::select(&HEADER[..]) } else { prop::sample::select(&CLAIMS[..]) };
+    let character = || {
+        prop_oneof![
+            Just('.'),
+            Just('='),
+            Just('"'),
+            Just(','),
+            Just('{'),
+            Just('\\'),
+            any::<char>(),
+            "[A-Za-z0-9_-]".prop_map(|text| text.chars().next().unwrap_or('A'))
+        ]
+    };
+    let name =
+        |of_header: bool| if of_header { prop::sample::select(&HEADER[..]) } else { prop::sample::select(&CLAIMS[..]) };
     let member = any::<bool>().prop_flat_map(move |of_header| {
-        (name(of_header), prop::option::weighted(0.85, value()))
-            .prop_map(move |(name, value)| Mutation::Member { of_header, name, value })
+        (name(of_header), prop::option::weighted(0.85, value())).prop_map(move |(name, value)| Mutation::Member {
+            of_header,
+            name,
+            value,
+        })
     });
     let twice = any::<bool>().prop_flat_map(move |of_header| {
         (name(of_header), value()).prop_map(move |(name, value)| Mutation::Twice { of_header, name, value })
@@ -165,7 +194,8 @@ fn mutant(algorithm: Algorithm, mutations: &[Mutation]) -> String {
         match mutation {
             Mutation::Member { of_header, name, value } => {
                 let text = &mut texts[usize::from(!of_header)];
-                let Ok(mut members) = serde_json::from_str::<HashMap<String, Box<serde_json::value::RawValue>>>(text) else {
+                let Ok(mut members) = serde_json::from_str::<HashMap<String, Box<serde_json::value::RawValue>>>(text)
+                else {
                     continue;
                 };
                 match value {

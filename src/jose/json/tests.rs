@@ -12,13 +12,54 @@ fn read(document: &[u8]) -> Result<Vec<(String, String)>, NotStrictJson> {
 #[test]
 fn what_is_not_one_strict_object_is_refused() {
     let refused: &[&[u8]] = &[
-        b"", b" ", b"null", b"1", b"\"x\"", b"[]", b"{", b"{}x", b"{}{}", b"{,}", b"{\"a\":1,}", b"{\"a\" 1}", b"{a:1}",
-        b"{'a':1}", b"{\"a\":01}", b"{\"a\":1.}", b"{\"a\":.5}", b"{\"a\":+1}", b"{\"a\":1e}", b"{\"a\":-}", b"{\"a\":NaN}", b"{\"a\":1e400}", b"{\"a\":-1e400}",
-        b"{\"a\":Infinity}", b"{\"a\":tru}", b"{\"a\":nul}", b"{\"a\":[1,]}", b"{\"a\":[1 2]}", b"{\"a\":\"\x01\"}",
-        b"{\"a\":\"\\x\"}", b"{\"a\":\"\\ud800\"}", b"{\"a\":\"\\udc00\"}", b"{\"a\":\"\\ud800\\u0041\"}",
-        b"{\"a\":\"\\u00g0\"}", b"{\"a\":\"\\u+041\"}", b"{\"a\":\"\xff\"}", b"\xef\xbb\xbf{}", b"{\"a\":\"\xed\xa0\x80\"}",
-        b"{\"a\":1,\"a\":1}", b"{\"a\":1,\"\\u0061\":1}", b"{\"o\":{\"a\":1,\"a\":1}}", b"{\"o\":[{\"a\":1,\"a\":1}]}",
-        b"{\"a\":1}\0", b"{\"a\":1/**/}", b"{\"a\":\"x", b"{\"a\":\"\\", b"{\"a\":\"\\u00", b"{\x0b}",
+        b"",
+        b" ",
+        b"null",
+        b"1",
+        b"\"x\"",
+        b"[]",
+        b"{",
+        b"{}x",
+        b"{}{}",
+        b"{,}",
+        b"{\"a\":1,}",
+        b"{\"a\" 1}",
+        b"{a:1}",
+        b"{'a':1}",
+        b"{\"a\":01}",
+        b"{\"a\":1.}",
+        b"{\"a\":.5}",
+        b"{\"a\":+1}",
+        b"{\"a\":1e}",
+        b"{\"a\":-}",
+        b"{\"a\":NaN}",
+        b"{\"a\":1e400}",
+        b"{\"a\":-1e400}",
+        b"{\"a\":Infinity}",
+        b"{\"a\":tru}",
+        b"{\"a\":nul}",
+        b"{\"a\":[1,]}",
+        b"{\"a\":[1 2]}",
+        b"{\"a\":\"\x01\"}",
+        b"{\"a\":\"\\x\"}",
+        b"{\"a\":\"\\ud800\"}",
+        b"{\"a\":\"\\udc00\"}",
+        b"{\"a\":\"\\ud800\\u0041\"}",
+        b"{\"a\":\"\\u00g0\"}",
+        b"{\"a\":\"\\u+041\"}",
+        b"{\"a\":\"\xff\"}",
+        b"\xef\xbb\xbf{}",
+        b"{\"a\":\"\xed\xa0\x80\"}",
+        b"{\"a\":1,\"a\":1}",
+        b"{\"a\":1,\"\\u0061\":1}",
+        b"{\"o\":{\"a\":1,\"a\":1}}",
+        b"{\"o\":[{\"a\":1,\"a\":1}]}",
+        b"{\"a\":1}\0",
+        b"{\"a\":1/**/}",
+        b"{\"a\":\"x",
+        b"{\"a\":\"\\",
+        b"{\"a\":\"\\u00",
+        b"{\x0b}",
     ];
     for document in refused {
         assert_eq!(read(document), Err(NotStrictJson), "{}", String::from_utf8_lossy(document));
@@ -27,7 +68,8 @@ fn what_is_not_one_strict_object_is_refused() {
 
 #[test]
 fn every_kind_of_value_is_handed_out_as_it_is() {
-    let document = r#" {"s":"a\u00e9\ud83d\ude00\n\"\/","n":-1.5e+3 , "b":true,"z":null,"a":[1,"\u0062",[2]],"o":{"k":{}}} "#;
+    let document =
+        r#" {"s":"a\u00e9\ud83d\ude00\n\"\/","n":-1.5e+3 , "b":true,"z":null,"a":[1,"\u0062",[2]],"o":{"k":{}}} "#;
     let mut seen = 0;
     object(document.as_bytes(), LIMITS, |name, value| {
         seen += 1;

@@ -63,7 +63,9 @@ fn the_forms_are_tried_in_order_until_one_leads_to_the_document() {
 
 #[test]
 fn what_is_not_a_metadata_document_leads_to_the_next_form() {
-    for (status, body) in [(400, ""), (403, GOOD), (404, ""), (410, ""), (302, GOOD), (200, "<html>"), (200, "{}"), (200, "[]")] {
+    for (status, body) in
+        [(400, ""), (403, GOOD), (404, ""), (410, ""), (302, GOOD), (200, "<html>"), (200, "{}"), (200, "[]")]
+    {
         let web = Web::of(&[(APPENDED, status, body), (INSERTED, 200, GOOD)]);
         assert!(web.discover(ISSUER).is_ok(), "{status} {body}");
     }

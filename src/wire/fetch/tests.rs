@@ -1,7 +1,6 @@
 use super::*;
 
-const LIMITS: FetchLimits =
-    FetchLimits { connect: Duration::from_secs(2), total: Duration::from_secs(5), body: 16 };
+const LIMITS: FetchLimits = FetchLimits { connect: Duration::from_secs(2), total: Duration::from_secs(5), body: 16 };
 
 fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
     fields

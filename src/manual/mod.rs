@@ -1,0 +1,15 @@
+//! The manual: how to use this crate, and why it is as it is.
+//!
+//! It is there in the generated documentation alone.
+
+#[doc = include_str!("howto/axum.md")]
+pub mod axum {}
+
+#[doc = include_str!("howto/gateway.md")]
+pub mod gateway {}
+
+#[doc = include_str!("howto/testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("howto/issuers.md")]
+pub mod issuers {}
