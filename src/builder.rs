@@ -35,8 +35,17 @@ pub struct ValidatorBuilder {
     fetch: Option<Arc<dyn Fetch>>,
 }
 
+impl Validator {
+    /// Begins a validator for the API of this audience: the identifier by which authorization servers know it, such as
+    /// `https://api.example.com` (RFC 8707 s2). A token must name it, byte for byte.
+    #[must_use]
+    pub fn builder(audience: impl Into<String>) -> ValidatorBuilder {
+        ValidatorBuilder::new(audience.into())
+    }
+}
+
 impl ValidatorBuilder {
-    pub(crate) fn new(audience: String) -> Self {
+    fn new(audience: String) -> Self {
         Self {
             audiences: vec![audience],
             issuers: Vec::new(),

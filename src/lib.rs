@@ -1,4 +1,4 @@
-//! scopegate
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::as_conversions))]
@@ -38,6 +38,8 @@ mod validator;
 #[cfg(feature = "driver")]
 mod wire;
 
+#[cfg(any(doc, doctest))]
+pub mod manual;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -149,12 +149,15 @@ impl Rejection {
     /// The answer: status, challenge, `Cache-Control: no-store`, `Retry-After` where it is known, and a small JSON body with
     /// the members `error` and `error_description` (RFC 6750 s3).
     ///
+    /// The [`Reason`] lies in the answer's extensions, where an outer layer can log or count it; it is not sent.
+    ///
     /// Map the body into your framework's: `rejection.into_response().map(Body::from)`.
     #[must_use]
     pub fn into_response(self) -> Response<Bytes> {
         let body = Bytes::from_static(body(self.reason.family()).as_bytes());
         let mut response = Response::new(body);
         *response.status_mut() = self.status();
+        response.extensions_mut().insert(self.reason);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

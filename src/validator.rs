@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::builder::ValidatorBuilder;
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 #[cfg(feature = "driver")]
@@ -54,13 +53,6 @@ const SOON: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_secs(5);
 
 impl Validator {
-    /// Begins a validator for the API of this audience: the identifier by which authorization servers know it, such as
-    /// `https://api.example.com` (RFC 8707 s2). A token must name it, byte for byte.
-    #[must_use]
-    pub fn builder(audience: impl Into<String>) -> ValidatorBuilder {
-        ValidatorBuilder::new(audience.into())
-    }
-
     pub(crate) fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
     }

@@ -17,7 +17,7 @@ const ROOMS: [(u8, &[&str]); 8] = [
     (6, &["validator", "builder"]),
     (5, &["wire", "keys/remote", "introspection/remote"]),
     (4, &["issuer", "decision"]),
-    (3, &["keys/store", "keys/refresh", "introspection/cache", "token_cache", "binding"]),
+    (3, &["keys/store", "keys/refresh", "keys/unknown_key", "introspection/cache", "token_cache", "binding"]),
     (
         2,
         &[
@@ -33,7 +33,7 @@ const ROOMS: [(u8, &[&str]); 8] = [
         ],
     ),
     (1, &["jose"]),
-    (0, &["scope", "reason", "clock", "cache", "observe", "issuer_id", "config_error", "endpoint"]),
+    (0, &["scope", "reason", "clock", "cache", "observe", "issuer_id", "config_error", "endpoint", "manual"]),
 ];
 
 /// A porch is used by nobody, with these exceptions (who, whom).
@@ -46,11 +46,11 @@ enum Door {
 }
 use Door::{From, In};
 
-const DOORS: [(&str, Door); 23] = [
+const DOORS: [(&str, Door); 24] = [
     ("arc_swap", In(&["keys/store"])),
     ("aws_lc_rs", In(&["jose/crypto"])),
     ("axum_core", In(&["axum"])),
-    ("base64", In(&["jose/base64url", "testing"])),
+    ("base64_simd", In(&["jose/base64url", "testing"])),
     ("bytes", From(2)),
     ("form_urlencoded", In(&["credentials", "introspection/remote", "client_auth", "testing"])),
     ("http", From(0)), // `endpoint` reads addresses with `http::Uri`
@@ -60,6 +60,7 @@ const DOORS: [(&str, Door); 23] = [
     ("hyper", In(&["testing"])),
     ("hyper_util", In(&["testing"])),
     ("jsonwebtoken", In(&["jose/crypto", "testing"])),
+    ("memchr", In(&["jose"])),
     ("moka", In(&["cache"])),
     ("pin_project_lite", In(&["tower"])),
     ("reqwest", In(&["wire/reqwest"])),

@@ -13,3 +13,12 @@ pub mod testing {}
 
 #[doc = include_str!("howto/issuers.md")]
 pub mod issuers {}
+
+#[doc = include_str!("design.md")]
+pub mod design {}
+
+#[doc = include_str!("defaults.md")]
+pub mod defaults {}
+
+#[doc = include_str!("decisions-on-disputed-input.md")]
+pub mod decisions_on_disputed_input {}

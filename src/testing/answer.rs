@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::endpoint::Endpoint;
 use super::fault::{Delivery, Fault};
+use super::reply::{document, plain};
 use super::state::State;
 use super::token_endpoint;
 use crate::jose::algorithm::Algorithm;
@@ -79,21 +80,7 @@ pub(super) fn metadata(issuer: &State) -> String {
 }
 
 /// A document, with its media type.
-pub(super) fn document(status: StatusCode, media_type: &'static str, text: String) -> Response<Bytes> {
-    let mut response = Response::new(text.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
-}
-
-/// A JSON object as an answer that is not to be kept (RFC 6749 s5.1).
-pub(super) fn object(status: StatusCode, object: &Value) -> Response<Bytes> {
-    let mut response = document(status, "application/json", object.to_string());
-    response.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn good(issuer: &Arc<State>, endpoint: Option<Endpoint>, request: &Request<Bytes>) -> Response<Bytes> {
+pub(super) fn good(issuer: &Arc<State>, endpoint: Option<Endpoint>, request: &Request<Bytes>) -> Response<Bytes> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match endpoint {
         Some(Endpoint::OpenIdConfiguration | Endpoint::OAuthMetadata) if reads => {
@@ -106,10 +93,4 @@ fn good(issuer: &Arc<State>, endpoint: Option<Endpoint>, request: &Request<Bytes
         Some(_) => plain(StatusCode::METHOD_NOT_ALLOWED),
         None => Answer::not_found(),
     }
-}
-
-fn plain(status: StatusCode) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = status;
-    response
 }

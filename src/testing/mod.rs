@@ -27,6 +27,7 @@ mod issuer;
 mod key;
 mod keyring;
 mod memory;
+mod reply;
 mod server;
 mod state;
 mod token;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::jose::base64url;
 
-use super::answer;
+use super::reply;
 use super::state::State;
 use super::token::{LIFETIME, TestToken};
 
@@ -45,7 +45,7 @@ pub(super) fn grant(issuer: &Arc<State>, request: &Request<Bytes>) -> Response<B
     body.insert("token_type".to_owned(), "Bearer".into());
     body.insert("expires_in".to_owned(), LIFETIME.into());
     body.extend(scope.map(|scope| ("scope".to_owned(), Value::from(scope))));
-    answer::object(StatusCode::OK, &body.into())
+    reply::object(StatusCode::OK, &body.into())
 }
 
 /// Who asks: the name from HTTP Basic (RFC 6749 s2.3.1), if the secret is the same.
@@ -73,7 +73,7 @@ fn audiences(form: &[u8]) -> Vec<String> {
 }
 
 fn refusal(status: StatusCode, error: &str) -> Response<Bytes> {
-    answer::object(status, &json!({ "error": error }))
+    reply::object(status, &json!({ "error": error }))
 }
 
 #[cfg(test)]

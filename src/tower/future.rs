@@ -8,15 +8,8 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::credentials::Credentials;
-use crate::rejection::Rejection;
-use crate::token::AccessToken;
-use crate::tower::layer::Guard;
-use crate::tower::response::GuardedBody;
-use crate::tower::service::answer;
-
-/// A judgement that waits for the network: the one future of the guard that is boxed.
-pub(crate) type Judging = Pin<Box<dyn Future<Output = Result<AccessToken, Rejection>> + Send>>;
+use crate::tower::guard::Judging;
+use crate::tower::response::{GuardedBody, answer};
 
 pin_project! {
     /// The future of [`RequireToken`](crate::RequireToken).
@@ -89,23 +82,5 @@ where
             };
             state.set(next);
         }
-    }
-}
-
-impl Guard {
-    /// The judgement, with the network's help.
-    #[cfg(feature = "driver")]
-    pub(crate) fn judge_later(&self, credentials: Credentials<'static>) -> Judging {
-        let validator = self.validator.clone();
-        let requirement = std::sync::Arc::clone(&self.requirement);
-        Box::pin(async move { validator.validate(&credentials, &requirement).await })
-    }
-
-    /// Without a driver there is nobody to wait for.
-    #[cfg(not(feature = "driver"))]
-    #[expect(clippy::needless_pass_by_value, reason = "the signature of its twin, which keeps the credentials")]
-    pub(crate) fn judge_later(&self, credentials: Credentials<'static>) -> Judging {
-        let judged = self.validator.check(&credentials, &self.requirement);
-        Box::pin(std::future::ready(judged))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use crate::requirement::Requirement;
+use crate::tower::guard::{Absent, Guard, Preflight};
 use crate::tower::service::RequireToken;
 use crate::validator::Validator;
 
@@ -26,36 +27,6 @@ use crate::validator::Validator;
 #[derive(Clone, Debug)]
 pub struct RequireTokenLayer {
     guard: Guard,
-}
-
-/// What a guard knows, shared by all clones of its services.
-#[derive(Clone, Debug)]
-pub(crate) struct Guard {
-    pub(crate) validator: Validator,
-    pub(crate) requirement: Arc<Requirement>,
-    pub(crate) absent: Absent,
-    pub(crate) preflight: Preflight,
-}
-
-/// What becomes of a request that presents nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Absent {
-    Refused,
-    Passes,
-}
-
-/// What becomes of a CORS preflight: an `OPTIONS` request with `Origin` and `Access-Control-Request-Method`, to which browsers
-/// never add credentials.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Preflight {
-    /// It is judged like any other request, and so refused. Right where a CORS layer outside this one answers preflights, which
-    /// is the safer order. The default.
-    #[default]
-    Judged,
-    /// It reaches the inner service without a token. Only for an inner service that does nothing for `OPTIONS` but answer
-    /// preflights.
-    Passes,
 }
 
 impl Validator {

@@ -4,8 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::{Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+
+use crate::rejection::Rejection;
 
 pin_project! {
     /// The inner service's body, or the few bytes of a refusal.
@@ -74,4 +77,9 @@ where
             }
         }
     }
+}
+
+/// The answer to a refused request. One to HEAD has no body (RFC 9110 s9.3.2).
+pub(crate) fn answer<R>(rejection: Rejection, method: &Method) -> Response<GuardedBody<R>> {
+    rejection.into_response().map(|body| if method == Method::HEAD { GuardedBody::empty() } else { body.into() })
 }

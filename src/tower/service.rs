@@ -9,11 +9,10 @@ use tower_service::Service;
 
 use crate::credentials::Credentials;
 use crate::decision::Verdict;
-use crate::rejection::Rejection;
 use crate::token::AccessToken;
 use crate::tower::future::Guarded;
-use crate::tower::layer::{Absent, Guard, Preflight};
-use crate::tower::response::GuardedBody;
+use crate::tower::guard::{Absent, Guard, Mark, Preflight};
+use crate::tower::response::{GuardedBody, answer};
 
 /// A service behind a [`RequireTokenLayer`](crate::RequireTokenLayer).
 #[derive(Clone, Debug)]
@@ -21,11 +20,6 @@ pub struct RequireToken<S> {
     inner: S,
     guard: Guard,
 }
-
-/// Says that a guard has seen the request, so that "no token, and that is allowed" and "nobody looked" are told apart.
-#[derive(Clone)]
-#[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "read by the extractors of axum alone"))]
-pub(crate) struct Mark(pub(crate) Guard);
 
 impl<S> RequireToken<S> {
     pub(crate) const fn new(inner: S, guard: Guard) -> Self {
@@ -82,9 +76,4 @@ fn is_preflight<B>(request: &Request<B>) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(ORIGIN)
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-}
-
-/// The answer to a refused request. One to HEAD has no body (RFC 9110 s9.3.2).
-pub(crate) fn answer<R>(rejection: Rejection, method: &Method) -> Response<GuardedBody<R>> {
-    rejection.into_response().map(|body| if method == Method::HEAD { GuardedBody::empty() } else { body.into() })
 }

@@ -82,9 +82,10 @@ impl Driver {
     /// Gets what is needed, and says what came of it.
     pub(crate) async fn fulfil(&self, need: Need) -> Supply {
         let (reply, answer) = oneshot::channel();
-        let sent = self.inbox().is_some_and(|inbox| inbox.try_send(Message::Needed(need, Some(reply))).is_ok());
-        if !sent {
-            return unreachable("the thread that fetches keys is not there, or has too much to do");
+        let Some(inbox) = self.inbox() else { return unreachable("the thread that fetches keys is not there") };
+        // Where many ask at once they queue: the driver reads on while it fetches, so nobody stands here for long.
+        if inbox.send(Message::Needed(need, Some(reply))).await.is_err() {
+            return unreachable("the thread that fetches keys has ended");
         }
         answer.await.unwrap_or_else(|_| unreachable("the thread that fetches keys has ended"))
     }

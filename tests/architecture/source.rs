@@ -41,7 +41,7 @@ impl Source {
         self.words.iter().any(|word| word.text == "async" || word.text == "await")
     }
 
-    /// The first word of an item that is neither `mod name;` nor a `use`.
+    /// The first word of an item that is neither an empty `mod` nor a `use`.
     pub(crate) fn more_than_a_list(&self) -> Option<&str> {
         let mut at = 0;
         while at < self.words.len() {
@@ -50,6 +50,7 @@ impl Source {
                 "pub" if self.text(at + 1) == "(" => self.after_brackets(at + 1),
                 "pub" => at + 1,
                 "mod" if self.text(at + 2) == ";" => at + 3,
+                "mod" if self.text(at + 2) == "{" && self.text(at + 3) == "}" => at + 4, // a page of the manual
                 "use" => self.find(at, ";") + 1,
                 other => return Some(other),
             };

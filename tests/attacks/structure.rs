@@ -2,8 +2,8 @@
 
 use scopegate::Reason::{Encrypted, InsufficientScope, Malformed, MissingClaim, TooLong};
 
-use crate::rows::{Row, accepted, refused, run, scope};
-use crate::world::{A, API, B, HEADER, NOW, base, base_claims, decode, encode, parts, resealed, sealed, with_first};
+use super::rows::{Row, accepted, refused, run, scope};
+use super::world::{A, API, B, HEADER, NOW, base, base_claims, decode, encode, parts, resealed, sealed, with_first};
 
 #[test]
 fn a_token_has_exactly_three_segments() {

@@ -219,6 +219,12 @@ pub(crate) fn keys_of_a() -> Vec<Value> {
     [A1, A2, A3, A4, A5, A6, A7].map(|key| key.jwk()).to_vec()
 }
 
+/// What A and B publish.
+fn documents() -> &'static (String, String) {
+    static DOCUMENTS: OnceLock<(String, String)> = OnceLock::new();
+    DOCUMENTS.get_or_init(|| (key_set(keys_of_a()), key_set([B1.jwk(), B2.jwk()])))
+}
+
 /// How issuer A is trusted. Issuer B always is in the same way, with its own keys.
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -246,7 +252,7 @@ impl Default for Settings {
             scope_claim: None,
             binding: Binding::MustBeProven,
             max_token: 16_384,
-            key_set: key_set(keys_of_a()),
+            key_set: documents().0.clone(),
         }
     }
 }
@@ -292,7 +298,7 @@ impl Site {
             issuer
         };
         let a = publisher(A, &settings.key_set);
-        let b = publisher(B, &key_set([B1.jwk(), B2.jwk()]));
+        let b = publisher(B, &documents().1);
         let trusted = |issuer: &TestIssuer| {
             settings.apply(match place {
                 Place::Fetched => Issuer::jwks(issuer.id(), issuer.jwks_uri()),
@@ -302,12 +308,13 @@ impl Site {
             })
         };
         let asked = Arc::new(Counting { way: TestIssuer::fetch_from([&a, &b]), urls: Mutex::default() });
+        let way_out: Arc<dyn Fetch> = Arc::<Counting>::clone(&asked);
         let builder = Validator::builder(API)
             .trust(trusted(&a))
             .leeway(Duration::from_secs(LEEWAY.unsigned_abs()))
             .max_token_bytes(settings.max_token)
             .clock(clock.clone())
-            .fetch(Arc::clone(&asked) as Arc<dyn Fetch>);
+            .fetch(way_out);
         let builder = if place == Place::OnlyA { builder } else { builder.trust(trusted(&b)) };
         Self { validator: builder.build().unwrap(), clock, asked }
     }
