@@ -11,6 +11,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Wake, Waker};
 use std::thread;
@@ -25,7 +26,7 @@ use crate::issuer::{RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
 use crate::keys::refresh::{Contents, MAX_STALE, Order, Outcome, Refresh, Unknown};
-use crate::keys::remote::{Loaded, load};
+use crate::keys::remote::{Loaded, find, load};
 use crate::keys::store::KeyStore;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 
@@ -35,16 +36,21 @@ const WAIT_FOR_KEYS: Duration = Duration::from_secs(5);
 const WAIT_FOR_UNKNOWN_KEY: Duration = Duration::from_secs(1);
 /// How long finding and fetching a key set may take in all, whatever a `Fetch` makes of its limits.
 const LONGEST_LOAD: Duration = Duration::from_secs(20);
-/// Questions that may lie unread. More would only repeat them.
-const INBOX: usize = 1024;
+/// Questions that nobody waits for and that may lie unread. More would only repeat them.
+const UNREAD: usize = 1024;
 /// How long the thread may sleep where nothing is due, so that a computer that slept is noticed.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
+
+/// So many misses in a row, and the metadata is read again.
+const MISSES: u32 = 8;
 
 /// The near end of the thread.
 pub(crate) struct Driver {
     /// What the thread will begin with; its inbox once it has begun.
     plan: Option<Plan>,
-    inbox: OnceLock<Option<mpsc::Sender<Message>>>,
+    inbox: OnceLock<Option<mpsc::UnboundedSender<Message>>>,
+    /// Questions that nobody waits for and that lie unread.
+    unread: Arc<AtomicUsize>,
 }
 
 #[derive(Clone)]
@@ -57,8 +63,21 @@ struct Plan {
 
 enum Message {
     Needed(Need, Option<oneshot::Sender<Supply>>),
-    Arrived { issuer: usize, order: Order, outcome: Result<Loaded, FetchError> },
+    Arrived { issuer: usize, order: Order, arrival: Arrival },
     ClockTurned,
+}
+
+/// What came of an order.
+struct Arrival {
+    /// Where the keys lie, if that could be found out.
+    jwks_uri: Option<Endpoint>,
+    outcome: Result<Loaded, FetchError>,
+}
+
+impl Arrival {
+    const fn failed(error: FetchError) -> Self {
+        Self { jwks_uri: None, outcome: Err(error) }
+    }
 }
 
 impl Driver {
@@ -69,29 +88,34 @@ impl Driver {
             Some((issuer.rules.issuer.clone(), remote, Arc::clone(&issuer.keys)))
         };
         let remotes = issuers.iter().map(of_issuer).collect();
-        Self { plan: fetch.map(|fetch| Plan { fetch, clock, remotes }), inbox: OnceLock::new() }
+        Self { plan: fetch.map(|fetch| Plan { fetch, clock, remotes }), inbox: OnceLock::new(), unread: Arc::default() }
     }
 
     /// Starts what is needed and does not wait. Where too much is asked at once the question is dropped: the next asks again.
     pub(crate) fn start(&self, need: Need) {
-        if let Some(inbox) = self.inbox() {
-            let _ = inbox.try_send(Message::Needed(need, None));
+        let Some(inbox) = self.inbox() else { return };
+        if self.unread.fetch_add(1, Ordering::Relaxed) < UNREAD {
+            let _ = inbox.send(Message::Needed(need, None));
+        } else {
+            self.unread.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Gets what is needed, and says what came of it.
+    ///
+    /// The inbox has no bound of its own for those who wait: there are as many of them as the program has requests, and one
+    /// who waited for a place and was then not polled would hold it against everybody.
     pub(crate) async fn fulfil(&self, need: Need) -> Supply {
         let (reply, answer) = oneshot::channel();
-        let Some(inbox) = self.inbox() else { return unreachable("the thread that fetches keys is not there") };
-        // Where many ask at once they queue: the driver reads on while it fetches, so nobody stands here for long.
-        if inbox.send(Message::Needed(need, Some(reply))).await.is_err() {
-            return unreachable("the thread that fetches keys has ended");
+        let sent = self.inbox().is_some_and(|inbox| inbox.send(Message::Needed(need, Some(reply))).is_ok());
+        if !sent {
+            return unreachable("the thread that fetches keys could not be started");
         }
         answer.await.unwrap_or_else(|_| unreachable("the thread that fetches keys has ended"))
     }
 
-    fn inbox(&self) -> Option<&mpsc::Sender<Message>> {
-        let begin = || self.plan.as_ref().and_then(|plan| begin(plan.clone()));
+    fn inbox(&self) -> Option<&mpsc::UnboundedSender<Message>> {
+        let begin = || self.plan.as_ref().and_then(|plan| begin(plan.clone(), Arc::clone(&self.unread)));
         self.inbox.get_or_init(begin).as_ref()
     }
 }
@@ -101,12 +125,12 @@ fn unreachable(problem: &'static str) -> Supply {
 }
 
 /// Starts the thread; `None` if the system has none to give.
-fn begin(plan: Plan) -> Option<mpsc::Sender<Message>> {
-    let (inbox, messages) = mpsc::channel(INBOX);
+fn begin(plan: Plan, unread: Arc<AtomicUsize>) -> Option<mpsc::UnboundedSender<Message>> {
+    let (inbox, messages) = mpsc::unbounded_channel();
     let post = inbox.downgrade();
     let run = move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(Wire::new(plan, post).run(messages));
+        runtime.block_on(Wire::new(plan, post, unread).run(messages));
         // A name that is still being resolved must not hold the thread.
         runtime.shutdown_background();
     };
@@ -118,7 +142,8 @@ fn begin(plan: Plan) -> Option<mpsc::Sender<Message>> {
 struct Wire {
     fetch: Arc<dyn Fetch>,
     clock: Arc<dyn Clock>,
-    post: mpsc::WeakSender<Message>,
+    post: mpsc::WeakUnboundedSender<Message>,
+    unread: Arc<AtomicUsize>,
     slots: Vec<Option<Slot>>,
 }
 
@@ -131,6 +156,8 @@ struct Slot {
     refresh: Refresh,
     /// Where the keys lay the last time.
     jwks_uri: Option<Endpoint>,
+    /// How often, in a row, there was no key set at that place.
+    misses: u32,
     last_error: Option<Arc<FetchError>>,
     waiting: Vec<Waiting>,
 }
@@ -163,7 +190,7 @@ enum Step {
 }
 
 impl Wire {
-    fn new(plan: Plan, post: mpsc::WeakSender<Message>) -> Self {
+    fn new(plan: Plan, post: mpsc::WeakUnboundedSender<Message>, unread: Arc<AtomicUsize>) -> Self {
         let seeds = RandomState::new();
         let slot = |(place, remote): (usize, Option<(IssuerId, RemoteKeys, Arc<KeyStore>)>)| {
             let (issuer, remote, store) = remote?;
@@ -176,22 +203,23 @@ impl Wire {
                 keys: KeySet::default(),
                 refresh: Refresh::new(seed.finish(), MAX_STALE),
                 jwks_uri: None,
+                misses: 0,
                 last_error: None,
                 waiting: Vec::new(),
             })
         };
         let slots = plan.remotes.into_iter().enumerate().map(slot).collect();
-        Self { fetch: plan.fetch, clock: plan.clock, post, slots }
+        Self { fetch: plan.fetch, clock: plan.clock, post, unread, slots }
     }
 
-    async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+    async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
         self.clock.wake_when_turned(Waker::from(Arc::new(Post(self.post.clone()))));
         loop {
             let nap = self.do_what_is_due();
             match tokio::time::timeout(nap, messages.recv()).await {
                 Ok(None) => return,
                 Ok(Some(Message::Needed(need, reply))) => self.needed(need, reply),
-                Ok(Some(Message::Arrived { issuer, order, outcome })) => self.arrived(issuer, order, outcome),
+                Ok(Some(Message::Arrived { issuer, order, arrival })) => self.arrived(issuer, order, arrival),
                 Ok(Some(Message::ClockTurned)) | Err(_) => {}
             }
         }
@@ -217,6 +245,9 @@ impl Wire {
     }
 
     fn needed(&mut self, need: Need, reply: Option<oneshot::Sender<Supply>>) {
+        if reply.is_none() {
+            self.unread.fetch_sub(1, Ordering::Relaxed);
+        }
         let now = self.clock.now();
         let place = need.issuer();
         let Some(Some(slot)) = self.slots.get_mut(place) else { return };
@@ -248,23 +279,31 @@ impl Wire {
         let (issuer, remote, known) = (slot.issuer.clone(), slot.remote.clone(), slot.jwks_uri.clone());
         let post = self.post.clone();
         let loading = tokio::spawn(async move {
-            let loading = load(&*fetch, FetchLimits::default(), &issuer, &remote, known);
+            let limits = FetchLimits::default();
+            let loading = async {
+                let jwks_uri = match find(&*fetch, limits, &issuer, &remote, known).await {
+                    Ok(jwks_uri) => jwks_uri,
+                    Err(error) => return Arrival::failed(error),
+                };
+                let outcome = load(&*fetch, limits, &jwks_uri).await;
+                Arrival { jwks_uri: Some(jwks_uri), outcome }
+            };
             let timely = tokio::time::timeout(LONGEST_LOAD, loading).await;
-            timely.unwrap_or(Err(FetchError::TimedOut(LONGEST_LOAD)))
+            timely.unwrap_or(Arrival::failed(FetchError::TimedOut(LONGEST_LOAD)))
         });
         tokio::spawn(async move {
             // Invariant 5: a task that panicked is a task that failed.
-            let outcome = loading.await.unwrap_or_else(|panic| Err(FetchError::other(panic)));
+            let arrival = loading.await.unwrap_or_else(|panic| Arrival::failed(FetchError::other(panic)));
             if let Some(inbox) = post.upgrade() {
-                let _ = inbox.send(Message::Arrived { issuer: place, order, outcome }).await;
+                let _ = inbox.send(Message::Arrived { issuer: place, order, arrival });
             }
         });
     }
 
-    fn arrived(&mut self, place: usize, order: Order, outcome: Result<Loaded, FetchError>) {
+    fn arrived(&mut self, place: usize, order: Order, arrival: Arrival) {
         let now = self.clock.now();
         let Some(Some(slot)) = self.slots.get_mut(place) else { return };
-        slot.take_in(order, outcome, now);
+        slot.take_in(order, arrival, now);
         // Before anybody is answered: whoever hears that keys were fetched looks at once, from another thread.
         slot.publish();
         let again = slot.settle(order, now);
@@ -325,12 +364,13 @@ impl Slot {
         }
     }
 
-    fn take_in(&mut self, order: Order, outcome: Result<Loaded, FetchError>, now: Timestamp) {
-        match outcome {
+    fn take_in(&mut self, order: Order, arrival: Arrival, now: Timestamp) {
+        self.jwks_uri = arrival.jwks_uri.or(self.jwks_uri.take());
+        match arrival.outcome {
             Ok(loaded) => {
                 let is_empty = loaded.keys.keys().is_empty();
                 let contents = if is_empty { Contents::Empty } else { Contents::Usable };
-                self.jwks_uri = Some(loaded.jwks_uri);
+                self.misses = 0;
                 self.last_error =
                     is_empty.then(|| Arc::new(FetchError::Unusable { problem: "the key set has no usable key" }));
                 if self.refresh.fetched(order.id, now, loaded.lifetime, contents) == Outcome::Install {
@@ -338,8 +378,14 @@ impl Slot {
                 }
             }
             Err(error) => {
-                // The metadata may have moved on; it is read again the next time.
-                self.jwks_uri = None;
+                if error.may_have_moved() {
+                    // The metadata is read again at the first miss, and then now and then: an outage must not be asked twice
+                    // as often for being looked for elsewhere.
+                    if self.misses.is_multiple_of(MISSES) {
+                        self.jwks_uri = None;
+                    }
+                    self.misses = self.misses.wrapping_add(1);
+                }
                 self.refresh.failed(order.id, now, error.retry_after());
                 self.last_error = Some(Arc::new(error));
             }
@@ -392,12 +438,12 @@ impl Slot {
 }
 
 /// Wakes the thread when its clock was turned.
-struct Post(mpsc::WeakSender<Message>);
+struct Post(mpsc::WeakUnboundedSender<Message>);
 
 impl Wake for Post {
     fn wake(self: Arc<Self>) {
         if let Some(inbox) = self.0.upgrade() {
-            let _ = inbox.try_send(Message::ClockTurned);
+            let _ = inbox.send(Message::ClockTurned);
         }
     }
 }

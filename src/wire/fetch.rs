@@ -155,6 +155,20 @@ impl FetchError {
     }
 }
 
+impl FetchError {
+    /// Whether what was asked for may lie elsewhere by now: an answer came, and it was not what should be there.
+    pub(crate) fn may_have_moved(&self) -> bool {
+        match self {
+            Self::Redirected { .. } | Self::ContentType { .. } | Self::Unusable { .. } => true,
+            Self::Status { status, .. } => {
+                let not_now = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+                status.is_client_error() && !not_now.contains(status)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// The body of an answer that may be read: 200, JSON, no longer than the limit.
 pub(crate) fn judge(response: http::Response<Bytes>, limits: FetchLimits) -> Result<Bytes, FetchError> {
     let status = response.status();

@@ -209,15 +209,22 @@ fn nesting_and_members_are_bounded() {
     let objects = format!("{}1{}", r#""d":{"d":"#.repeat(50_000), "}".repeat(50_000));
     let members = |count: usize| (0..count).map(|at| format!(r#""a{at}":0"#)).collect::<Vec<_>>().join(",");
     let claims = base_claims();
+    let of_claims = |more: String| base().payload_json(with_first(&more, &claims)).mint();
+    let of_parameters = |more: String| base().header_json(with_first(&more, HEADER)).mint();
     run([
         large(with_payload("T35 100,000 lists in each other", with_first(&nested(100_000), &claims))),
         large(with_payload("T35 lists that never end", with_first(&"[".repeat(100_000), &claims))),
         large(with_payload("T35 50,000 objects in each other", with_first(&objects, &claims))),
         large(with_header("T35 100,000 lists in the header", with_first(&nested(100_000), HEADER))),
-        accepted("T35 the twin: ten lists", base().payload_json(with_first(&nested(10), &claims)).mint()),
+        accepted("T35 the twin: 15 lists in the payload", of_claims(nested(15))),
+        refused("T35 16 lists in the payload", of_claims(nested(16)), Malformed),
+        accepted("T35 the twin: 15 lists in the header", of_parameters(nested(15))),
+        refused("T35 16 lists in the header", of_parameters(nested(16)), Malformed),
         large(with_payload("T38 50,000 claims", with_first(&members(50_000), &claims))),
-        with_payload("T38 513 claims", with_first(&members(513), &claims)),
-        accepted("T38 the twin: 300 claims", base().payload_json(with_first(&members(300), &claims)).mint()),
+        accepted("T38 the twin: 512 claims", of_claims(members(512 - 8))),
+        refused("T38 513 claims", of_claims(members(513 - 8)), Malformed),
+        accepted("T38 the twin: 64 header parameters", of_parameters(members(64 - 3))),
+        refused("T38 65 header parameters", of_parameters(members(65 - 3)), Malformed),
     ]);
 }
 
@@ -300,7 +307,7 @@ fn the_good_token_is_accepted_everywhere() {
     let base = base().mint();
     let [header, payload, signature] = parts(&base);
     let claims: serde_json::Value = serde_json::from_slice(&decode(payload)).unwrap();
-    assert_eq!(claims.to_string(), base_claims());
+    assert_eq!(claims, serde_json::from_str::<serde_json::Value>(&base_claims()).unwrap());
     run([
         accepted("BASE", base.clone()),
         accepted("BASE of its own text", sealed(header, payload)),
