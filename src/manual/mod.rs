@@ -22,3 +22,6 @@ pub mod defaults {}
 
 #[doc = include_str!("decisions-on-disputed-input.md")]
 pub mod decisions_on_disputed_input {}
+
+#[doc = include_str!("attacks.md")]
+pub mod attacks {}
