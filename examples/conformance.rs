@@ -25,10 +25,10 @@ enum Verdict {
 
 impl Verdict {
     fn accept(members: Value) -> Self {
-        Self::Accept(members.as_object().cloned().unwrap_or_default())
+        Self::Accept(if let Value::Object(members) = members { members } else { Map::new() })
     }
 
-    fn because(detail: impl ToString) -> Self {
+    fn because(detail: &(impl ToString + ?Sized)) -> Self {
         Self::Reject { family: None, detail: detail.to_string() }
     }
 }
@@ -67,7 +67,7 @@ fn main() -> io::Result<()> {
                 json!({"verdict": "unsupported", "detail": why}).as_object().cloned().unwrap_or_default()
             }
         };
-        answer.insert("id".to_owned(), case["id"].clone());
+        answer.insert("id".to_owned(), case.get("id").cloned().unwrap_or_default());
         writeln!(out, "{}", Value::Object(answer))?;
         out.flush()?;
     }
@@ -91,19 +91,19 @@ fn judge(case: &Value) -> Verdict {
         "jwks" => jwks(case),
         "thumbprint" => match scopegate::thumbprint(case["jwk"].to_string().as_bytes()) {
             Ok(thumbprint) => Verdict::accept(json!({ "thumbprint": thumbprint })),
-            Err(cause) => Verdict::because(cause),
+            Err(cause) => Verdict::because(&cause),
         },
         "bearer" => bearer(case),
         "challenge" => challenge(&case["input"]),
         "wellknown" => match metadata_url(text(&case["input"], "type"), text(&case["input"], "identifier")) {
             Ok(url) => Verdict::accept(json!({ "url": url })),
-            Err(problem) => Verdict::because(problem),
+            Err(problem) => Verdict::because(&problem),
         },
         "metadata" => {
             let input = &case["input"];
             match read_metadata(text(input, "type"), text(input, "identifier"), text(case, "body").as_bytes()) {
                 Ok(()) => Verdict::accept(json!({})),
-                Err(problem) => Verdict::because(problem),
+                Err(problem) => Verdict::because(&problem),
             }
         }
         _ => Verdict::Unsupported("this kind of case is not part of the crate yet"),
@@ -145,7 +145,7 @@ fn jwt(case: &Value) -> Verdict {
         scopes if scopes.is_empty() => ScopePolicy::none(),
         scopes => match ScopePolicy::all(scopes.iter().map(String::as_str)) {
             Ok(policy) => policy,
-            Err(error) => return Verdict::because(error),
+            Err(error) => return Verdict::because(&error),
         },
     };
     // Several issuers that share one key set: each is asked, and one acceptance will do.
@@ -170,7 +170,7 @@ fn jwt(case: &Value) -> Verdict {
 fn beyond_the_crate(policy: &Value, accepted: &AccessToken, token: &str) -> Verdict {
     let claims: Map<String, Value> = match accepted.claims() {
         Ok(claims) => claims,
-        Err(error) => return Verdict::because(error),
+        Err(error) => return Verdict::because(&error),
     };
     let refused = |detail: &str| Verdict::Reject { family: Some(Family::InvalidToken), detail: detail.to_owned() };
     if strings(&policy["require"]).iter().any(|claim| claims.get(claim).is_none_or(Value::is_null)) {
@@ -180,8 +180,9 @@ fn beyond_the_crate(policy: &Value, accepted: &AccessToken, token: &str) -> Verd
         return refused("another subject");
     }
     if let Some(oldest) = policy["max_iat_age"].as_i64() {
-        let now = policy["now"].as_i64().unwrap_or_default() - policy["leeway"].as_i64().unwrap_or_default();
-        if accepted.issued_at().is_none_or(|issued_at| now - issued_at > oldest) {
+        let now = policy["now"].as_i64().unwrap_or_default();
+        let leeway = policy["leeway"].as_i64().unwrap_or_default();
+        if accepted.issued_at().is_none_or(|issued_at| now.saturating_sub(leeway).saturating_sub(issued_at) > oldest) {
             return refused("too old");
         }
     }
@@ -193,7 +194,7 @@ fn beyond_the_crate(policy: &Value, accepted: &AccessToken, token: &str) -> Verd
 /// are what no published set may hold, and are left out.
 fn bare_judge(case: &Value) -> BareJudge {
     let policy = &case["policy"];
-    let keys = case["jwks"]["keys"].as_array().cloned().unwrap_or_default();
+    let keys = case.pointer("/jwks/keys").and_then(Value::as_array).cloned().unwrap_or_default();
     let secrets: Vec<_> = keys.iter().filter(|key| key["kty"] == "oct").collect();
     let judge = if secrets.is_empty() || secrets.len() < keys.len() {
         BareJudge::new(KeySet::from_json(case["jwks"].to_string().as_bytes()).unwrap_or_default())
@@ -244,10 +245,10 @@ fn jwks(case: &Value) -> Verdict {
     match KeySet::from_json(text(case, "jwks_text").as_bytes()) {
         Ok(set) if set.keys().is_empty() => {
             let causes: Vec<_> = set.left_out().iter().map(|entry| entry.cause.label()).collect();
-            Verdict::because(format!("no usable key: {causes:?}"))
+            Verdict::because(&format!("no usable key: {causes:?}"))
         }
         Ok(_) => Verdict::accept(json!({})),
-        Err(fault) => Verdict::because(fault),
+        Err(fault) => Verdict::because(&fault),
     }
 }
 

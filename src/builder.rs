@@ -8,7 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config_error::ConfigError;
 use crate::decision::Trusted;
 use crate::endpoint::{Endpoint, PlainHttp};
-use crate::issuer::{Defaults, Issuer, TrustedIssuer};
+use crate::issuer::{Defaults, Issuer, TrustedIssuer, refuse_empty};
 use crate::rejection::Realm;
 use crate::validator::{Inner, Validator};
 #[cfg(feature = "driver")]
@@ -138,6 +138,7 @@ impl ValidatorBuilder {
             let problem = "not between 1,024 and 1,048,576 bytes";
             return Err(ConfigError::invalid("max_token_bytes", self.max_token.to_string(), problem));
         }
+        refuse_empty(&self.audiences)?;
         let realm = self.realm_of_challenges()?;
         let defaults = Defaults { audiences: self.audiences, leeway: self.leeway };
         let issuers = self.issuers.into_iter().map(|issuer| issuer.build(&defaults)).collect::<Result<Vec<_>, _>>()?;

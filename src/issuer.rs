@@ -156,9 +156,9 @@ impl Issuer {
         self.check_identifier()?;
         let algorithms = self.allowed_algorithms()?;
         let audience = self.audience_rule(&defaults.audiences)?;
-        for claim in [&self.names.audience, &self.names.scope].into_iter().flatten() {
-            if claim.is_empty() {
-                return Err(ConfigError::invalid("claim", "", "a claim has a name"));
+        for (setting, claim) in [("audience_claim", &self.names.audience), ("scope_claim", &self.names.scope)] {
+            if claim.as_ref().is_some_and(|claim| claim.is_empty()) {
+                return Err(ConfigError::invalid(setting, "", "a claim has a name"));
             }
         }
         #[cfg(feature = "driver")]
@@ -236,9 +236,7 @@ impl Issuer {
                 problem: "whom the tokens must be meant for (RFC 9068 s4)",
             });
         }
-        if audiences.iter().any(String::is_empty) {
-            return Err(ConfigError::invalid("audience", "", "an empty text names nobody"));
-        }
+        refuse_empty(audiences)?;
         Ok(AudienceRule::OneOf(audiences.iter().map(|audience| audience.as_str().into()).collect()))
     }
 
@@ -253,6 +251,14 @@ impl Issuer {
             Source::Discovery => Ok(Some(RemoteKeys { place: Place::Discovery, plain_http: self.plain_http })),
         }
     }
+}
+
+/// An empty text names nobody, and would match a token that does.
+pub(crate) fn refuse_empty(audiences: &[String]) -> Result<(), ConfigError> {
+    if audiences.iter().any(String::is_empty) {
+        return Err(ConfigError::invalid("audience", "", "an empty text names nobody"));
+    }
+    Ok(())
 }
 
 /// Settings of an issuer that accept what is otherwise refused.

@@ -250,7 +250,7 @@ fn changed(text: &str, at: prop::sample::Index, with: Option<char>) -> String {
 
 /// Whether `serde_json` keeps numbers as text in this build, and a date of this token has a fraction.
 fn has_a_date_that_it_cannot_read(token: &str) -> bool {
-    let keeps_text = serde_json::from_str::<Value>("1.10").unwrap().to_string() == "1.10";
+    let keeps_text = serde_json::to_string(&serde_json::from_str::<Value>("1.10").unwrap()).unwrap().len() == 4;
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
     let claims = serde_json::from_slice::<HashMap<String, Value>>(&payload).unwrap();
     let whole = |name: &str| claims.get(name).is_none_or(|date| date.as_u64().is_some());

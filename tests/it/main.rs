@@ -1,7 +1,18 @@
 //! The crate through its public API, one module a capability.
 
-#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::indexing_slicing, reason = "tests")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a failure here is a failed test"
+)]
 
+mod answers;
+mod attacks;
 mod differential;
 mod naive;
 mod real_issuers;
+mod settings;
+mod wire;

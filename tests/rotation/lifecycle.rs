@@ -152,7 +152,9 @@ fn s14_thousands_that_stall_hold_up_nobody() {
     soon("S14 the keys are there", || {
         world.clock.advance(Duration::from_millis(10));
         n += 1;
-        if n % 500 == 0 { eprintln!("{n} {:?} {:?} {:?}", world.asked(), world.check(&token), world.clock.now()); }
+        if n % 500 == 0 {
+            eprintln!("{n} {:?} {:?} {:?}", world.asked(), world.check(&token), world.clock.now());
+        }
         world.check(&token).is_ok()
     });
     world.issuer.rotate();

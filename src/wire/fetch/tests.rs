@@ -148,5 +148,5 @@ fn a_lifetime_is_kept_between_a_minute_and_an_hour_and_is_five_minutes_where_hea
 fn a_failure_of_somebody_elses_keeps_its_cause() {
     let error = FetchError::other(std::io::Error::other("no sidecar"));
     assert_eq!(error.source().unwrap().to_string(), "no sidecar");
-    assert!(error.clone().retry_after().is_none());
+    assert!(error.retry_after().is_none());
 }

@@ -1,7 +1,5 @@
 //! What a client is told: status, challenge, headers and body of each refusal, and nothing of what it sent.
-#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-#[path = "answers/reader.rs"]
 mod reader;
 
 use std::collections::BTreeSet;
