@@ -9,6 +9,7 @@ use crate::config_error::ConfigError;
 use crate::decision::Trusted;
 use crate::endpoint::{Endpoint, PlainHttp};
 use crate::issuer::{Defaults, Issuer, TrustedIssuer, refuse_empty};
+use crate::keys::refresh::MAX_STALE;
 use crate::rejection::Realm;
 use crate::validator::{Inner, Validator};
 #[cfg(feature = "driver")]
@@ -19,6 +20,7 @@ use crate::wire::fetch::Fetch;
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 1_024..=1_048_576;
+const STALE: std::ops::RangeInclusive<Duration> = Duration::from_secs(5 * 60)..=Duration::from_secs(7 * 24 * 60 * 60);
 const DEFAULT_TOKEN_BYTES: usize = 16_384;
 
 /// The settings of a [`Validator`]. Made by [`Validator::builder`].
@@ -31,6 +33,7 @@ pub struct ValidatorBuilder {
     realm: Option<String>,
     resource_metadata: Option<String>,
     clock: Option<Arc<dyn Clock>>,
+    max_stale: Duration,
     #[cfg(feature = "driver")]
     fetch: Option<Arc<dyn Fetch>>,
 }
@@ -54,6 +57,7 @@ impl ValidatorBuilder {
             realm: None,
             resource_metadata: None,
             clock: None,
+            max_stale: MAX_STALE,
             #[cfg(feature = "driver")]
             fetch: None,
         }
@@ -104,6 +108,15 @@ impl ValidatorBuilder {
         self
     }
 
+    /// How long fetched keys are used without another good fetch: 24 h by default, from 5 min to 7 days. After that tokens are
+    /// refused with 503. Longer rides out longer outages of the issuer; shorter limits what a thief can do who has an old key
+    /// and can keep this program from the issuer.
+    #[must_use]
+    pub const fn max_stale(mut self, limit: Duration) -> Self {
+        self.max_stale = limit;
+        self
+    }
+
     /// A clock of your own. The default is [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
@@ -138,6 +151,10 @@ impl ValidatorBuilder {
             let problem = "not between 1,024 and 1,048,576 bytes";
             return Err(ConfigError::invalid("max_token_bytes", self.max_token.to_string(), problem));
         }
+        if !STALE.contains(&self.max_stale) {
+            let problem = "not between 5 minutes and 7 days";
+            return Err(ConfigError::invalid("max_stale", format!("{:?}", self.max_stale), problem));
+        }
         refuse_empty(&self.audiences)?;
         let realm = self.realm_of_challenges()?;
         let defaults = Defaults { audiences: self.audiences, leeway: self.leeway };
@@ -146,7 +163,7 @@ impl ValidatorBuilder {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         Ok(Validator::new(Inner {
             #[cfg(feature = "driver")]
-            driver: Driver::new(way_out(self.fetch, &issuers)?, Arc::clone(&clock), &issuers),
+            driver: Driver::new(way_out(self.fetch, &issuers)?, Arc::clone(&clock), &issuers, self.max_stale),
             trusted: Trusted { issuers, max_token: self.max_token },
             clock,
             realm,

@@ -57,7 +57,9 @@ impl<'a> Credentials<'a> {
         let end = field.iter().position(|byte| !is_tchar(*byte)).unwrap_or(field.len());
         let (scheme, rest) = field.split_at_checked(end).unwrap_or((field, &[]));
         if !scheme.eq_ignore_ascii_case(b"bearer") {
-            return Self(Presented::Nothing);
+            // What begins with no scheme at all is nobody's credentials, and must not pass for none.
+            let is_garbled = scheme.is_empty() && !field.is_empty();
+            return Self(if is_garbled { Presented::Malformed } else { Presented::Nothing });
         }
         let token = rest.iter().position(|byte| *byte != b' ').and_then(|spaces| rest.get(spaces..));
         match token {

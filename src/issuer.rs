@@ -11,7 +11,7 @@ use crate::endpoint::Endpoint;
 use crate::endpoint::{self, PlainHttp};
 use crate::issuer_id::IssuerId;
 use crate::jose::algorithm::{Algorithm, Algorithms};
-use crate::jose::key_set::KeySet;
+use crate::jose::key_set::{KeySet, MAX_TRIED};
 use crate::jose::secret::Secret;
 use crate::keys::store::{KeyHandle, KeyStore};
 
@@ -21,7 +21,7 @@ use crate::keys::store::{KeyHandle, KeyStore};
 /// use scopegate::{Issuer, KeySet, Profile};
 /// let keys = KeySet::from_json(br#"{"keys":[]}"#)?;
 /// let partner = Issuer::keys("https://id.example.com", keys).profile(Profile::PlainJwt).audience("https://partners.example.com");
-/// let handle = partner.key_handle(); // later, from any thread: handle.install(newer)
+/// let handle = partner.key_handle()?; // later, from any thread: handle.install(newer)
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -35,7 +35,8 @@ pub struct Issuer {
     binding: Binding,
     names: ClaimNames,
     plain_http: PlainHttp,
-    keys: Arc<KeyStore>,
+    /// Where handed-over keys lie. Fetched keys get a place of their own in each validator.
+    handed_over: Option<Arc<KeyStore>>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ enum Source {
 }
 
 impl Issuer {
-    fn new(identifier: impl Into<String>, source: Source, keys: KeyStore) -> Self {
+    fn new(identifier: impl Into<String>, source: Source, handed_over: Option<KeySet>) -> Self {
         Self {
             identifier: identifier.into(),
             source,
@@ -61,14 +62,14 @@ impl Issuer {
             binding: Binding::MustBeProven,
             names: ClaimNames::default(),
             plain_http: PlainHttp::default(),
-            keys: Arc::new(keys),
+            handed_over: handed_over.map(|keys| Arc::new(KeyStore::pushed(keys))),
         }
     }
 
     /// An issuer whose keys the program holds. See [`Issuer::key_handle`] for handing over newer ones.
     #[must_use]
     pub fn keys(identifier: impl Into<String>, keys: KeySet) -> Self {
-        Self::new(identifier, Source::Pushed, KeyStore::pushed(keys))
+        Self::new(identifier, Source::Pushed, Some(keys))
     }
 
     /// An issuer that shares a secret with this program (`HS256` to `HS512`). It has no public keys beside it.
@@ -76,21 +77,21 @@ impl Issuer {
     pub fn secrets(identifier: impl Into<String>, secrets: impl IntoIterator<Item = Secret>) -> Self {
         let secrets: Vec<_> = secrets.into_iter().collect();
         let keys = KeySet::of_secrets(secrets.iter().filter_map(Secret::prepare).collect());
-        Self::new(identifier, Source::Secrets(secrets), KeyStore::pushed(keys))
+        Self::new(identifier, Source::Secrets(secrets), Some(keys))
     }
 
     /// An issuer whose key set lies at this URL.
     #[cfg(feature = "driver")]
     #[must_use]
     pub fn jwks(identifier: impl Into<String>, url: impl Into<String>) -> Self {
-        Self::new(identifier, Source::Jwks(url.into()), KeyStore::remote())
+        Self::new(identifier, Source::Jwks(url.into()), None)
     }
 
     /// An issuer whose metadata says where its key set lies: OpenID Connect Discovery 1.0, or RFC 8414 in both its forms.
     #[cfg(feature = "driver")]
     #[must_use]
     pub fn discover(identifier: impl Into<String>) -> Self {
-        Self::new(identifier, Source::Discovery, KeyStore::remote())
+        Self::new(identifier, Source::Discovery, None)
     }
 
     /// The algorithms that its tokens may be signed with, and no others (RFC 8725 s3.1).
@@ -117,7 +118,8 @@ impl Issuer {
     }
 
     /// The claim that names the audience, instead of `aud`: a string or a list. Amazon Cognito's access tokens have none but
-    /// `client_id`; the accepted audiences are then client identifiers.
+    /// `client_id`; the accepted audiences are then client identifiers. `aud` is then not compared with anything, though
+    /// [`Profile::Rfc9068`] still wants it to be there.
     #[must_use]
     pub fn audience_claim(mut self, claim: &str) -> Self {
         self.names.audience = Some(claim.into());
@@ -138,11 +140,17 @@ impl Issuer {
         self
     }
 
-    /// A handle by which the program installs newer keys at any time, from any thread. For issuers made by [`Issuer::keys`];
-    /// where keys are fetched, the next fetch takes the place of what was installed.
-    #[must_use]
-    pub fn key_handle(&self) -> KeyHandle {
-        KeyHandle::new(Arc::clone(&self.keys))
+    /// A handle by which the program installs newer keys at any time, from any thread. It serves every validator that trusts
+    /// a clone of this issuer.
+    ///
+    /// # Errors
+    /// [`ConfigError`] unless the issuer was made by [`Issuer::keys`]: fetched keys are the network's alone, so that no fetch
+    /// can bring back what the program took away, and secrets do not change.
+    pub fn key_handle(&self) -> Result<KeyHandle, ConfigError> {
+        match (&self.source, &self.handed_over) {
+            (Source::Pushed, Some(keys)) => Ok(KeyHandle::new(Arc::clone(keys))),
+            _ => Err(ConfigError::conflict("key_handle", &self.identifier, "the issuer's keys are not handed over")),
+        }
     }
 
     /// What widens what is accepted, each by its name.
@@ -165,7 +173,7 @@ impl Issuer {
         let remote = self.remote()?;
         Ok(TrustedIssuer {
             algorithms,
-            keys: self.keys,
+            keys: self.handed_over.unwrap_or_else(|| Arc::new(KeyStore::remote())),
             #[cfg(feature = "driver")]
             remote,
             rules: Rules {
@@ -181,8 +189,8 @@ impl Issuer {
         })
     }
 
-    /// RFC 8414 s2 where metadata is asked for. Elsewhere the identifier may also be a plain name: RFC 7519 s2 lets `iss` be
-    /// any string without a colon.
+    /// RFC 8414 s2. Where no metadata is asked for, the identifier may also be a plain name: RFC 7519 s2 lets `iss` be any string
+    /// without a colon. URIs of other schemes are nobody's issuer that we know of, and are refused.
     fn check_identifier(&self) -> Result<(), ConfigError> {
         let is_plain_name = !self.identifier.is_empty() && !self.identifier.contains(':');
         match &self.source {
@@ -203,10 +211,7 @@ impl Issuer {
             return Err(ConfigError::invalid("algorithms", &self.identifier, "an empty list accepts nothing"));
         }
         if let Source::Secrets(secrets) = &self.source {
-            let of_secrets: Algorithms = secrets.iter().map(Secret::algorithm).collect();
-            if of_secrets.is_empty() {
-                return Err(ConfigError::invalid("secrets", &self.identifier, "no secret was given"));
-            }
+            let of_secrets = self.algorithms_of(secrets)?;
             return match named {
                 Some(named) if named != of_secrets => {
                     let problem = "does not name the algorithms of the issuer's secrets, and no others";
@@ -223,6 +228,24 @@ impl Issuer {
             Some(named) => Ok(named),
             None => Ok(Algorithms::default()),
         }
+    }
+
+    /// The algorithms of the secrets, if every secret can be found by the tokens that it is for.
+    fn algorithms_of(&self, secrets: &[Secret]) -> Result<Algorithms, ConfigError> {
+        let invalid = |problem| Err(ConfigError::invalid("secrets", &self.identifier, problem));
+        let of_secrets: Algorithms = secrets.iter().map(Secret::algorithm).collect();
+        if of_secrets.is_empty() {
+            return invalid("no secret was given");
+        }
+        let usable = self.handed_over.as_ref().map_or(0, |keys| keys.read().keys.keys().len());
+        if usable < secrets.len() {
+            return invalid("two secrets have one algorithm and one `kid`");
+        }
+        let nameless = |algorithm| secrets.iter().filter(|secret| secret.is_nameless(algorithm)).count();
+        if of_secrets.iter().any(|algorithm| nameless(algorithm) > MAX_TRIED) {
+            return invalid("more than four secrets of one algorithm have no `kid`");
+        }
+        Ok(of_secrets)
     }
 
     fn audience_rule(&self, defaults: &[String]) -> Result<AudienceRule, ConfigError> {
@@ -253,7 +276,7 @@ impl Issuer {
     }
 }
 
-/// An empty text names nobody, and would match a token that does.
+/// An empty text names nobody.
 pub(crate) fn refuse_empty(audiences: &[String]) -> Result<(), ConfigError> {
     if audiences.iter().any(String::is_empty) {
         return Err(ConfigError::invalid("audience", "", "an empty text names nobody"));

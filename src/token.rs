@@ -74,9 +74,15 @@ impl AccessToken {
         self.0.claims.issued_at.map(|millis| millis.div_euclid(1000))
     }
 
-    /// What it may be used for, as the issuer wrote it.
+    /// What it may be used for, as the issuer wrote it: the parts of a string, or the elements of a list. An element is one
+    /// scope even if it holds a space, which no scope that a route demands does.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.0.claims.texts(self.0.granted.as_ref()).flat_map(|text| text.split(' ')).filter(|scope| !scope.is_empty())
+        let (text, list) = match &self.0.granted {
+            Some(Words::One(word)) => (self.0.claims.text(word), None),
+            list => ("", list.as_ref()),
+        };
+        let of_text = text.split(' ').filter(|scope| !scope.is_empty());
+        of_text.chain(self.0.claims.texts(list))
     }
 
     /// Whether it carries this scope, compared whole and byte for byte (RFC 6749 s3.3).

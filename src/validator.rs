@@ -1,5 +1,7 @@
 //! The front door: asks the judge, and brings what the judge needs.
 
+#[cfg(feature = "driver")]
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use crate::credentials::Credentials;
 #[cfg(feature = "driver")]
 use crate::decision::{Need, Supply};
 use crate::decision::{Refusal, Trusted, Verdict, decide};
+#[cfg(feature = "driver")]
+use crate::issuer::TrustedIssuer;
 use crate::reason::{Family, Reason};
 use crate::rejection::{Network, Realm, Rejection};
 use crate::requirement::Requirement;
@@ -70,11 +74,11 @@ impl Validator {
             #[cfg(feature = "driver")]
             Verdict::Wanted(need) => {
                 // Heals itself: a later check finds what was brought.
-                self.0.driver.start(need);
-                Err(self.not_yet(demand))
+                let is_on_its_way = self.0.driver.start(need);
+                Err(self.not_yet(demand, if is_on_its_way { Network::CouldDecide } else { Network::MadeNoDifference }))
             }
             #[cfg(not(feature = "driver"))]
-            Verdict::Wanted(_) => Err(self.not_yet(demand)),
+            Verdict::Wanted(_) => Err(self.not_yet(demand, Network::MadeNoDifference)),
         }
     }
 
@@ -92,10 +96,10 @@ impl Validator {
             let now = self.0.clock.now();
             match decide(&self.0.trusted, presented, demand, supply.as_ref(), now) {
                 Verdict::Known(result) => return result.map_err(|refusal| self.reject(refusal, demand)),
-                Verdict::Wanted(need) => supply = Some(self.0.driver.fulfil(need).await),
+                Verdict::Wanted(need) => supply = Some(self.0.driver.ask(need).wait().await),
             }
         }
-        Err(self.not_yet(demand))
+        Err(self.not_yet(demand, Network::MadeNoDifference))
     }
 
     /// Fetches the first keys of every issuer, so that a program can refuse to start without them.
@@ -120,13 +124,20 @@ impl Validator {
 
     #[cfg(feature = "driver")]
     async fn bring(&self, need: impl Fn(usize) -> Need) -> Result<(), FetchError> {
-        for (place, issuer) in self.0.trusted.issuers.iter().enumerate() {
-            if issuer.remote.is_none() {
-                continue;
-            }
-            if let Supply::Unreachable(source) = self.0.driver.fulfil(need(place)).await {
-                return Err(FetchError::Issuer { issuer: issuer.rules.issuer.clone(), source });
-            }
+        let remote = |(place, issuer): (usize, &TrustedIssuer)| {
+            issuer.remote.is_some().then(|| (issuer.rules.issuer.clone(), self.0.driver.ask(need(place))))
+        };
+        // All are asked before the first is waited for.
+        let asked: Vec<_> = self.0.trusted.issuers.iter().enumerate().filter_map(remote).collect();
+        for (issuer, answer) in asked {
+            let source: Arc<dyn Error + Send + Sync> = match answer.wait().await {
+                Supply::Fetched => continue,
+                Supply::Unreachable(source) => source,
+                Supply::BudgetSpent => {
+                    Arc::new(FetchError::other("it was asked a moment ago, and is not asked again yet"))
+                }
+            };
+            return Err(FetchError::Issuer { issuer, source });
         }
         Ok(())
     }
@@ -145,12 +156,8 @@ impl Validator {
         }
     }
 
-    fn not_yet(&self, demand: &Requirement) -> Rejection {
-        Rejection::new(Reason::KeysUnavailable, &self.0.realm, demand.to_ask_for()).unavailable(
-            SOON,
-            None,
-            Network::CouldDecide,
-        )
+    fn not_yet(&self, demand: &Requirement, network: Network) -> Rejection {
+        Rejection::new(Reason::KeysUnavailable, &self.0.realm, demand.to_ask_for()).unavailable(SOON, None, network)
     }
 }
 

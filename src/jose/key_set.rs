@@ -10,7 +10,7 @@ use crate::jose::jwk::{Jwk, Unusable, VerificationKey};
 /// The most keys that a set is read for; the rest is left out.
 const MAX_KEYS: usize = 512;
 /// How many keys are tried at most for a token that names none (RFC 7515 s4.1.4 asks for trying; the bound keeps it cheap).
-const MAX_TRIED: usize = 4;
+pub(crate) const MAX_TRIED: usize = 4;
 const SET_LIMITS: json::Limits = json::Limits { depth: 16, members: 32_768, duplicates: Duplicates::LeftToTheReader };
 
 /// The keys of one issuer, judged and ready. A clone costs one reference count.

@@ -47,6 +47,11 @@ impl Secret {
         self.algorithm
     }
 
+    /// Whether tokens of this algorithm find it by trying.
+    pub(crate) fn is_nameless(&self, algorithm: Algorithm) -> bool {
+        self.kid.is_none() && self.algorithm == algorithm
+    }
+
     pub(crate) fn prepare(&self) -> Option<VerificationKey> {
         VerificationKey::secret(self.kid.as_deref(), self.algorithm, &self.octets)
     }

@@ -113,12 +113,9 @@ pub(crate) struct Refresh {
     /// The uptime at which the budget for unknown keys is whole again.
     whole_at: Duration,
     /// Unknown kids, each with the first order whose answer can prove it absent.
-    pending: Vec<(u64, Kid)>,
+    pending: Vec<(u64, Arc<str>)>,
     remembered: VecDeque<Remembered>,
 }
-
-/// `None` for a token without `kid`.
-type Kid = Option<Arc<str>>;
 
 #[derive(Debug)]
 struct Open {
@@ -152,7 +149,7 @@ struct Empties {
 
 #[derive(Clone, Debug)]
 struct Remembered {
-    kid: Kid,
+    kid: Arc<str>,
     at: Timestamp,
 }
 
@@ -188,13 +185,16 @@ impl Refresh {
         self.order_if_free(Cause::Asked, now)
     }
 
-    /// A token names a key that the set does not have, or was signed by another key of that name.
+    /// A token names a key that the set does not have, or names none and was signed by none of those that fit. What names
+    /// nothing proves nothing about the next token, so it is not remembered.
     pub(crate) fn unknown_key(&mut self, kid: Option<&str>, now: Timestamp) -> Unknown {
         self.give_up_lost(now);
         if remembers(&self.remembered, kid, now) {
             return Unknown::Absent;
         }
-        self.await_proof(kid);
+        if let Some(kid) = kid {
+            self.await_proof(kid);
+        }
         if self.open.is_some() {
             return Unknown::InFlight;
         }
@@ -246,8 +246,14 @@ impl Refresh {
     /// An order came to nothing.
     pub(crate) fn failed(&mut self, id: u64, now: Timestamp, retry_after: Option<Duration>) {
         if self.close(id) {
+            self.empties = None;
             self.back_off(now, retry_after);
         }
+    }
+
+    /// Whether this order is the open one. The report on any other is late news.
+    pub(crate) fn is_open(&self, id: u64) -> bool {
+        self.open.as_ref().is_some_and(|open| open.order.id == id)
     }
 
     /// Whether there are keys that may still be used.
@@ -297,6 +303,7 @@ impl Refresh {
     fn give_up_lost(&mut self, now: Timestamp) {
         let lost = self.open.take_if(|open| steady_since(now, open.since) >= LOST_AFTER);
         if lost.is_some() {
+            self.empties = None;
             self.back_off(now, None);
         }
     }
@@ -350,10 +357,10 @@ impl Refresh {
     }
 
     /// Only an order that is given after the kid was asked for can prove that the issuer does not have it.
-    fn await_proof(&mut self, kid: Option<&str>) {
+    fn await_proof(&mut self, kid: &str) {
         // Invariant 8.
-        if self.pending.len() < REMEMBERED && !self.pending.iter().any(|(_, pending)| pending.as_deref() == kid) {
-            self.pending.push((self.last_id.saturating_add(1), kid.map(Arc::from)));
+        if self.pending.len() < REMEMBERED && !self.pending.iter().any(|(_, pending)| **pending == *kid) {
+            self.pending.push((self.last_id.saturating_add(1), Arc::from(kid)));
         }
     }
 
@@ -418,7 +425,8 @@ fn is_usable(success: Option<Timestamp>, max_stale: Duration, now: Timestamp) ->
 }
 
 fn remembers<'a>(entries: impl IntoIterator<Item = &'a Remembered>, kid: Option<&str>, now: Timestamp) -> bool {
-    entries.into_iter().any(|entry| entry.kid.as_deref() == kid && now.since(entry.at) < REMEMBERED_FOR)
+    let Some(kid) = kid else { return false };
+    entries.into_iter().any(|entry| *entry.kid == *kid && now.since(entry.at) < REMEMBERED_FOR)
 }
 
 /// How long ago `earlier` was by the monotonic clock.

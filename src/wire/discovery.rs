@@ -55,7 +55,7 @@ async fn ask(
 ) -> Result<ServerMetadata, Miss> {
     let response = fetch.fetch(request(endpoint), limits).await.map_err(Miss::Everywhere)?;
     let document = judge(response, limits).map_err(|error| match &error {
-        FetchError::Status { .. } if !error.may_have_moved() => Miss::Everywhere(error),
+        FetchError::Status { status, .. } if !leaves_room(*status) => Miss::Everywhere(error),
         _ => Miss::Here(error),
     })?;
     ServerMetadata::from_json(&document, issuer, plain_http).map_err(|fault| {
@@ -65,6 +65,12 @@ async fn ask(
             MetadataFault::Refused(_) => Miss::Everywhere(error),
         }
     })
+}
+
+/// Whether a status says "not here", rather than "not now".
+fn leaves_room(status: http::StatusCode) -> bool {
+    let not_now = [http::StatusCode::TOO_MANY_REQUESTS, http::StatusCode::REQUEST_TIMEOUT];
+    status.is_client_error() && !not_now.contains(&status)
 }
 
 /// The request for a JSON document.

@@ -12,7 +12,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::endpoint::Endpoint;
 use crate::issuer::{RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
-use crate::keys::refresh::{Contents, MAX_STALE, Order, Outcome, Refresh, Unknown};
+use crate::keys::refresh::{Contents, Order, Outcome, Refresh, Unknown};
 use crate::keys::remote::{Loaded, find, load};
 use crate::keys::store::KeyStore;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
@@ -38,6 +38,10 @@ const WAIT_FOR_UNKNOWN_KEY: Duration = Duration::from_secs(1);
 const LONGEST_LOAD: Duration = Duration::from_secs(20);
 /// Questions that nobody waits for and that may lie unread. More would only repeat them.
 const UNREAD: usize = 1024;
+/// Messages that are read before anything else is done.
+const BATCH: usize = 4096;
+/// How many may wait for one issuer at a time. More are told that the issuer cannot be asked.
+const MOST_WAITING: usize = 65_536;
 /// How long the thread may sleep where nothing is due, so that a computer that slept is noticed.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
 
@@ -48,7 +52,8 @@ const MISSES: u32 = 8;
 pub(crate) struct Driver {
     /// What the thread will begin with; its inbox once it has begun.
     plan: Option<Plan>,
-    inbox: OnceLock<Option<mpsc::UnboundedSender<Message>>>,
+    /// Behind a lock, since only who needs the network comes here; a thread that could not start, or has died, is replaced.
+    inbox: Mutex<Option<mpsc::UnboundedSender<Message>>>,
     /// Questions that nobody waits for and that lie unread.
     unread: Arc<AtomicUsize>,
 }
@@ -59,6 +64,7 @@ struct Plan {
     clock: Arc<dyn Clock>,
     /// In the order of the validator's issuers; `None` for one whose keys are not fetched.
     remotes: Vec<Option<(IssuerId, RemoteKeys, Arc<KeyStore>)>>,
+    max_stale: Duration,
 }
 
 enum Message {
@@ -82,41 +88,66 @@ impl Arrival {
 
 impl Driver {
     /// A driver that has not begun. Without a way out it never will.
-    pub(crate) fn new(fetch: Option<Arc<dyn Fetch>>, clock: Arc<dyn Clock>, issuers: &[TrustedIssuer]) -> Self {
+    pub(crate) fn new(
+        fetch: Option<Arc<dyn Fetch>>,
+        clock: Arc<dyn Clock>,
+        issuers: &[TrustedIssuer],
+        max_stale: Duration,
+    ) -> Self {
         let of_issuer = |issuer: &TrustedIssuer| {
             let remote = issuer.remote.clone()?;
             Some((issuer.rules.issuer.clone(), remote, Arc::clone(&issuer.keys)))
         };
         let remotes = issuers.iter().map(of_issuer).collect();
-        Self { plan: fetch.map(|fetch| Plan { fetch, clock, remotes }), inbox: OnceLock::new(), unread: Arc::default() }
-    }
-
-    /// Starts what is needed and does not wait. Where too much is asked at once the question is dropped: the next asks again.
-    pub(crate) fn start(&self, need: Need) {
-        let Some(inbox) = self.inbox() else { return };
-        if self.unread.fetch_add(1, Ordering::Relaxed) < UNREAD {
-            let _ = inbox.send(Message::Needed(need, None));
-        } else {
-            self.unread.fetch_sub(1, Ordering::Relaxed);
+        Self {
+            plan: fetch.map(|fetch| Plan { fetch, clock, remotes, max_stale }),
+            inbox: Mutex::default(),
+            unread: Arc::default(),
         }
     }
 
-    /// Gets what is needed, and says what came of it.
+    /// Starts what is needed and does not wait; says whether it is on its way. Where too much is asked at once the question is
+    /// dropped: the next asks again.
+    pub(crate) fn start(&self, need: Need) -> bool {
+        let Some(inbox) = self.inbox() else { return false };
+        if self.unread.fetch_add(1, Ordering::Relaxed) < UNREAD {
+            inbox.send(Message::Needed(need, None)).is_ok()
+        } else {
+            self.unread.fetch_sub(1, Ordering::Relaxed);
+            false
+        }
+    }
+
+    /// Asks for what is needed; what came of it is the receiver's to wait for.
     ///
     /// The inbox has no bound of its own for those who wait: there are as many of them as the program has requests, and one
     /// who waited for a place and was then not polled would hold it against everybody.
-    pub(crate) async fn fulfil(&self, need: Need) -> Supply {
+    pub(crate) fn ask(&self, need: Need) -> Answer {
         let (reply, answer) = oneshot::channel();
-        let sent = self.inbox().is_some_and(|inbox| inbox.send(Message::Needed(need, Some(reply))).is_ok());
-        if !sent {
-            return unreachable("the thread that fetches keys could not be started");
+        if let Some(inbox) = self.inbox() {
+            let _ = inbox.send(Message::Needed(need, Some(reply)));
         }
-        answer.await.unwrap_or_else(|_| unreachable("the thread that fetches keys has ended"))
+        Answer(answer)
     }
 
-    fn inbox(&self) -> Option<&mpsc::UnboundedSender<Message>> {
-        let begin = || self.plan.as_ref().and_then(|plan| begin(plan.clone(), Arc::clone(&self.unread)));
-        self.inbox.get_or_init(begin).as_ref()
+    fn inbox(&self) -> Option<mpsc::UnboundedSender<Message>> {
+        let plan = self.plan.as_ref()?;
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if inbox.as_ref().is_none_or(mpsc::UnboundedSender::is_closed) {
+            self.unread.store(0, Ordering::Relaxed);
+            *inbox = begin(plan.clone(), Arc::clone(&self.unread));
+        }
+        inbox.clone()
+    }
+}
+
+/// What will come of a need.
+pub(crate) struct Answer(oneshot::Receiver<Supply>);
+
+impl Answer {
+    /// Waits for it, at most as long as its kind of need may take.
+    pub(crate) async fn wait(self) -> Supply {
+        self.0.await.unwrap_or_else(|_| unreachable("the thread that fetches keys could not be started, or has ended"))
     }
 }
 
@@ -171,6 +202,12 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// How long it may still wait. By the monotonic clock: a wall clock that is set right must not turn anybody away.
+    const fn left(&self, now: Timestamp) -> Duration {
+        let waited = now.uptime().saturating_sub(self.since.uptime());
+        self.limit().saturating_sub(waited)
+    }
+
     const fn limit(&self) -> Duration {
         match self.need {
             Need::Keys { .. } | Need::Fresh { .. } => WAIT_FOR_KEYS,
@@ -201,7 +238,7 @@ impl Wire {
                 remote,
                 store,
                 keys: KeySet::default(),
-                refresh: Refresh::new(seed.finish(), MAX_STALE),
+                refresh: Refresh::new(seed.finish(), plan.max_stale),
                 jwks_uri: None,
                 misses: 0,
                 last_error: None,
@@ -216,12 +253,24 @@ impl Wire {
         self.clock.wake_when_turned(Waker::from(Arc::new(Post(self.post.clone()))));
         loop {
             let nap = self.do_what_is_due();
-            match tokio::time::timeout(nap, messages.recv()).await {
-                Ok(None) => return,
-                Ok(Some(Message::Needed(need, reply))) => self.needed(need, reply),
-                Ok(Some(Message::Arrived { issuer, order, arrival })) => self.arrived(issuer, order, arrival),
-                Ok(Some(Message::ClockTurned)) | Err(_) => {}
+            let mut batch = Vec::new();
+            if let Ok(0) = tokio::time::timeout(nap, messages.recv_many(&mut batch, BATCH)).await {
+                return;
             }
+            // News first: what has arrived may answer all that is asked behind it.
+            let (news, questions): (Vec<_>, Vec<_>) =
+                batch.into_iter().partition(|message| matches!(message, Message::Arrived { .. }));
+            for message in news.into_iter().chain(questions) {
+                self.read(message);
+            }
+        }
+    }
+
+    fn read(&mut self, message: Message) {
+        match message {
+            Message::Needed(need, reply) => self.needed(need, reply),
+            Message::Arrived { issuer, order, arrival } => self.arrived(issuer, order, arrival),
+            Message::ClockTurned => {}
         }
     }
 
@@ -248,12 +297,13 @@ impl Wire {
         if reply.is_none() {
             self.unread.fetch_sub(1, Ordering::Relaxed);
         }
+        if reply.as_ref().is_some_and(oneshot::Sender::is_closed) {
+            return;
+        }
         let now = self.clock.now();
         let place = need.issuer();
         let Some(Some(slot)) = self.slots.get_mut(place) else { return };
-        let step = slot.step(&need, now);
-        slot.publish();
-        let (order, launch) = match step {
+        let (order, launch) = match slot.step(&need, now) {
             Step::Settled(supply) => {
                 if let Some(reply) = reply {
                     let _ = reply.send(supply);
@@ -263,8 +313,14 @@ impl Wire {
             Step::Ordered(order) => (Some(order.id), Some(order)),
             Step::Joined => (None, None),
         };
-        if let Some(reply) = reply {
-            slot.waiting.push(Waiting { need, order, since: now, reply });
+        match reply {
+            Some(reply) if slot.waiting.len() < MOST_WAITING => {
+                slot.waiting.push(Waiting { need, order, since: now, reply });
+            }
+            Some(reply) => {
+                let _ = reply.send(unreachable("too many requests wait for this issuer"));
+            }
+            None => {}
         }
         if let Some(order) = launch {
             self.send(place, order);
@@ -320,8 +376,7 @@ impl Slot {
     }
 
     fn next_wake(&self, now: Timestamp) -> Option<Duration> {
-        let deadline = |waiting: &Waiting| waiting.limit().saturating_sub(now.since(waiting.since));
-        let deadlines = self.waiting.iter().map(deadline).min();
+        let deadlines = self.waiting.iter().map(|waiting| waiting.left(now)).min();
         [deadlines, self.refresh.next_wake(now)].into_iter().flatten().min()
     }
 
@@ -365,31 +420,47 @@ impl Slot {
     }
 
     fn take_in(&mut self, order: Order, arrival: Arrival, now: Timestamp) {
+        if !self.refresh.is_open(order.id) {
+            // Late news of an order that was given up. Keys may still be better than what is here; nothing else is.
+            if let Ok(loaded) = arrival.outcome {
+                self.install(order, loaded, now);
+            }
+            return;
+        }
         self.jwks_uri = arrival.jwks_uri.or(self.jwks_uri.take());
         match arrival.outcome {
-            Ok(loaded) => {
-                let is_empty = loaded.keys.keys().is_empty();
-                let contents = if is_empty { Contents::Empty } else { Contents::Usable };
-                self.misses = 0;
-                self.last_error =
-                    is_empty.then(|| Arc::new(FetchError::Unusable { problem: "the key set has no usable key" }));
-                if self.refresh.fetched(order.id, now, loaded.lifetime, contents) == Outcome::Install {
-                    self.keys = loaded.keys;
+            Ok(loaded) => match self.install(order, loaded, now) {
+                Outcome::Install => {
+                    self.misses = 0;
+                    self.last_error = None;
                 }
-            }
+                Outcome::Keep => self.missed(FetchError::Unusable { problem: "the key set has no usable key" }),
+            },
             Err(error) => {
-                if error.may_have_moved() {
-                    // The metadata is read again at the first miss, and then now and then: an outage must not be asked twice
-                    // as often for being looked for elsewhere.
-                    if self.misses.is_multiple_of(MISSES) {
-                        self.jwks_uri = None;
-                    }
-                    self.misses = self.misses.wrapping_add(1);
-                }
                 self.refresh.failed(order.id, now, error.retry_after());
-                self.last_error = Some(Arc::new(error));
+                self.missed(error);
             }
         }
+    }
+
+    fn install(&mut self, order: Order, loaded: Loaded, now: Timestamp) -> Outcome {
+        let contents = if loaded.keys.keys().is_empty() { Contents::Empty } else { Contents::Usable };
+        let outcome = self.refresh.fetched(order.id, now, loaded.lifetime, contents);
+        if outcome == Outcome::Install {
+            self.keys = loaded.keys;
+        }
+        outcome
+    }
+
+    /// The keys may lie elsewhere by now, whatever the failure looks like: a host that was given up can be gone, or answer
+    /// anything. The metadata is read again at the first miss, and then now and then: an outage must not be asked twice as
+    /// often for being looked for elsewhere.
+    fn missed(&mut self, error: FetchError) {
+        if self.misses.is_multiple_of(MISSES) {
+            self.jwks_uri = None;
+        }
+        self.misses = self.misses.wrapping_add(1);
+        self.last_error = Some(Arc::new(error));
     }
 
     /// Answers whoever waited for this order. Who joined it late, and did not find its key, may cause another.
@@ -421,7 +492,8 @@ impl Slot {
     fn brought(&self, need: &Need, now: Timestamp) -> bool {
         match need {
             Need::Keys { .. } => self.refresh.usable(now),
-            Need::Fresh { .. } => true,
+            // What was fetched for an order that is older than the question may be older too.
+            Need::Fresh { .. } => false,
             Need::UnknownKey { kid, .. } => {
                 kid.is_some() && self.keys.keys().iter().any(|key| key.kid() == kid.as_deref())
             }
@@ -430,7 +502,7 @@ impl Slot {
 
     /// Invariant 3.
     fn answer_the_late(&mut self, now: Timestamp) {
-        for waiting in self.waiting.extract_if(.., |waiting| now.since(waiting.since) >= waiting.limit()) {
+        for waiting in self.waiting.extract_if(.., |waiting| waiting.left(now).is_zero()) {
             let limit = waiting.limit();
             let _ = waiting.reply.send(Supply::Unreachable(Arc::new(FetchError::TimedOut(limit))));
         }

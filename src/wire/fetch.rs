@@ -16,7 +16,8 @@ use crate::issuer_id::IssuerId;
 /// How a validator reaches its issuers.
 ///
 /// The `reqwest` feature brings a ready one, which is the default. Write your own to go through a sidecar, a proxy or a test
-/// double. An implementation follows no redirect, uses no proxy that was not asked for, keeps to the [`FetchLimits`], and does
+/// double. It runs on the thread that serves all issuers of a validator, and must not block it: wrap a client that blocks in a
+/// thread of its own. An implementation follows no redirect, uses no proxy that was not asked for, keeps to the [`FetchLimits`], and does
 /// not judge the answer: the status, the content type and the body are judged by the caller.
 pub trait Fetch: fmt::Debug + Send + Sync {
     /// Sends one request and reads the whole answer.
@@ -151,20 +152,6 @@ impl FetchError {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
             _ => None,
-        }
-    }
-}
-
-impl FetchError {
-    /// Whether what was asked for may lie elsewhere by now: an answer came, and it was not what should be there.
-    pub(crate) fn may_have_moved(&self) -> bool {
-        match self {
-            Self::Redirected { .. } | Self::ContentType { .. } | Self::Unusable { .. } => true,
-            Self::Status { status, .. } => {
-                let not_now = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
-                status.is_client_error() && !not_now.contains(status)
-            }
-            _ => false,
         }
     }
 }

@@ -142,9 +142,9 @@ fn value() -> impl Strategy<Value = String> {
         Just("-1".to_owned()),
         Just("0".to_owned()),
         Just("18446744073709551616".to_owned()),
-        (-3_i64..4).prop_map(move |minutes| (now() + minutes * 300).to_string()),
-        (-3_i64..4).prop_map(move |minutes| format!("{}.5", now() + minutes * 300)),
-        (-3_i64..4).prop_map(move |minutes| format!("{}e-3", (now() + minutes * 300) * 1000)),
+        (-3_i64..4).prop_map(move |step| (now() + step * 1200 + 600).to_string()),
+        (-3_i64..4).prop_map(move |step| format!("{}.5", now() + step * 1200 + 600)),
+        (-3_i64..4).prop_map(move |step| format!("{}e-3", (now() + step * 1200 + 600) * 1000)),
         any::<i64>().prop_map(|number| number.to_string()),
         "[ -~]{0,6}".prop_map(|text| Value::from(text).to_string()),
     ]
@@ -188,7 +188,8 @@ fn mutation() -> impl Strategy<Value = Mutation> {
 /// A good token, mutated.
 fn mutant(algorithm: Algorithm, mutations: &[Mutation]) -> String {
     let world = world();
-    let good = world.issuer.token().algorithm(algorithm).audience(AUDIENCE).scope("read write").mint();
+    let hour = std::time::Duration::from_secs(3600);
+    let good = world.issuer.token().lifetime(hour).algorithm(algorithm).audience(AUDIENCE).scope("read write").mint();
     let mut parts = good.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).unwrap());
     let mut texts = [(); 2].map(|()| String::from_utf8(parts.next().unwrap()).unwrap());
     for mutation in mutations {

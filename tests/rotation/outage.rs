@@ -15,6 +15,8 @@ fn s13_an_issuer_that_is_down_at_the_start_is_503_until_it_is_back() {
             unjudged(world.check(&world.token().mint()));
             world.clock.advance(seconds(1));
         }
+        // Whatever is under way has failed.
+        assert!(block_on(world.validator.warm_up()).is_err());
         world.issuer.recover();
         world.clock.advance(seconds(6));
         let token = world.token().mint();

@@ -189,15 +189,26 @@ fn in_any_window_unknown_keys_cause_two_fetches_and_one_more_for_each_half_minut
 #[test]
 fn a_kid_that_the_issuer_was_just_asked_for_does_not_spend() {
     let mut refresh = loaded(1);
-    for kid in [Some("gone"), None] {
-        let Unknown::Fetch(order) = refresh.unknown_key(kid, s(10)) else { panic!("the budget is whole") };
-        refresh.fetched(order.id, s(10), LIFETIME, Contents::Usable);
-        for second in 10..70 {
-            assert_eq!(refresh.unknown_key(kid, s(second)), Unknown::Absent, "{second}");
-            assert_eq!(refresh.published().unknown_key(kid, s(second)), UnknownKey::Absent);
-        }
+    let kid = Some("gone");
+    let Unknown::Fetch(order) = refresh.unknown_key(kid, s(10)) else { panic!("the budget is whole") };
+    refresh.fetched(order.id, s(10), LIFETIME, Contents::Usable);
+    for second in 10..70 {
+        assert_eq!(refresh.unknown_key(kid, s(second)), Unknown::Absent, "{second}");
+        assert_eq!(refresh.published().unknown_key(kid, s(second)), UnknownKey::Absent);
     }
     assert!(matches!(refresh.unknown_key(Some("gone"), s(70)), Unknown::Fetch(_)));
+}
+
+/// Otherwise one forged token without a name would shut out, for a minute, all good ones after a rotation.
+#[test]
+fn a_token_without_kid_proves_nothing_about_the_next() {
+    let mut refresh = loaded(1);
+    for second in [10, 11] {
+        let Unknown::Fetch(order) = refresh.unknown_key(None, s(second)) else { panic!("the budget is for two") };
+        refresh.fetched(order.id, s(second), LIFETIME, Contents::Usable);
+    }
+    assert_eq!(refresh.unknown_key(None, s(12)), Unknown::NotYet);
+    assert!(matches!(refresh.unknown_key(None, s(40)), Unknown::Fetch(_)));
 }
 
 #[test]

@@ -93,6 +93,11 @@ impl Row {
         Self { may_ask: Some((A, 1)), ..self }
     }
 
+    /// The same for a token that names no key: what is judged twice may be asked for twice, and then the budget is spent.
+    pub(crate) fn may_ask_a_each_time(self) -> Self {
+        Self { may_ask: Some((A, 2)), ..self }
+    }
+
     /// The key set of B, which is not, may be fetched, and once more for a key that it does not have.
     pub(crate) fn may_ask_b(self) -> Self {
         Self { may_ask: Some((B, 2)), ..self }
