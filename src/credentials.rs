@@ -191,4 +191,28 @@ mod tests {
         }
         assert!(!is_b64token(b"") && !is_b64token(b"=") && is_b64token(b"a==") && !is_b64token(b"a=b"));
     }
+
+    #[test]
+    fn what_begins_with_no_scheme_is_not_taken_for_nothing() {
+        for (field, expected) in [
+            ("Bearer abc", Ok(&b"abc"[..])),
+            ("bearer   abc", Ok(b"abc")),
+            ("Basic abc", Err(Reason::NoCredentials)),
+            ("Bearerabc", Err(Reason::NoCredentials)),
+            ("", Err(Reason::NoCredentials)),
+            (",Bearer abc", Err(Reason::MalformedCredentials)),
+            ("\"Bearer abc", Err(Reason::MalformedCredentials)),
+            ("Bearer", Err(Reason::MalformedCredentials)),
+            ("Bearer=abc", Err(Reason::MalformedCredentials)),
+            ("Bearer abc, Bearer def", Err(Reason::MalformedCredentials)),
+        ] {
+            let credentials = Credentials::from_field(field.as_bytes());
+            assert_eq!(credentials.token(16 * 1024), expected, "{field:?}");
+            assert_eq!(
+                matches!(credentials.0, Presented::Nothing),
+                expected == Err(Reason::NoCredentials),
+                "{field:?}"
+            );
+        }
+    }
 }

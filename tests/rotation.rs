@@ -3,6 +3,8 @@
 
 #[path = "rotation/lifecycle.rs"]
 mod lifecycle;
+#[path = "rotation/moved.rs"]
+mod moved;
 #[path = "rotation/outage.rs"]
 mod outage;
 #[path = "rotation/refresh.rs"]

@@ -14,5 +14,6 @@ mod attacks;
 mod differential;
 mod naive;
 mod real_issuers;
+mod scopes;
 mod settings;
 mod wire;

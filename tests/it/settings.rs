@@ -350,3 +350,24 @@ fn an_error_is_shown_in_one_line_and_shared_between_threads() {
     assert!(!error.to_string().contains('\n'), "{error}");
     shared(error);
 }
+
+#[test]
+fn secrets_that_no_token_could_find_are_a_fault_of_the_settings() {
+    let secret = |octet: u8| Secret::new(Algorithm::Hs256, vec![octet; 32]).unwrap();
+    let shared = |secrets: Vec<Secret>| trusting(Issuer::secrets(ISSUER, secrets));
+    assert!(shared(vec![secret(1).kid("1"), secret(2).kid("2")]).is_ok());
+    names(shared(vec![secret(1).kid("1"), secret(2).kid("1")]), "secrets", ISSUER);
+    assert!(shared((0..4).map(secret).collect()).is_ok());
+    names(shared((0..5).map(secret).collect()), "secrets", ISSUER);
+}
+
+#[test]
+fn the_staleness_limit_is_between_minutes_and_days() {
+    let with = |seconds| builder().max_stale(Duration::from_secs(seconds)).build().map(drop);
+    for good in [300, 604_800] {
+        assert!(with(good).is_ok(), "{good}");
+    }
+    for bad in [0, 299, 604_801] {
+        assert_eq!(with(bad).unwrap_err().setting(), "max_stale", "{bad}");
+    }
+}

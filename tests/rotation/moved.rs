@@ -1,0 +1,116 @@
+//! Where keys lie, and whose they are.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use scopegate::{Fetch, FetchError, FetchLimits, Fetching, KeySet};
+
+use super::*;
+
+/// An issuer whose metadata can be changed, and whose old host can be gone.
+#[derive(Debug)]
+struct Moving {
+    issuer: TestIssuer,
+    moved: std::sync::atomic::AtomicBool,
+}
+
+impl Moving {
+    fn has_moved(&self) -> bool {
+        self.moved.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+impl Fetch for Moving {
+    fn fetch(&self, request: http::Request<Bytes>, _: FetchLimits) -> Fetching<'_> {
+        let url = request.uri().to_string();
+        let answer = |body: String| {
+            let mut response = http::Response::new(Bytes::from(body));
+            response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+            Ok(response)
+        };
+        let answer = match (url.as_str(), self.has_moved()) {
+            ("https://a.example.test/.well-known/openid-configuration", moved) => {
+                let host = if moved { "new" } else { "old" };
+                answer(format!(r#"{{"issuer":"{A}","jwks_uri":"https://{host}.example.test/keys"}}"#))
+            }
+            ("https://old.example.test/keys", false) | ("https://new.example.test/keys", true) => {
+                answer(self.issuer.jwks())
+            }
+            _ => Err(FetchError::other("no such host")),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+#[test]
+fn a_key_set_that_moved_to_another_host_is_found_when_the_old_host_is_gone() {
+    let clock = TestClock::at(1_800_000_000);
+    let moving = Arc::new(Moving { issuer: issuer(A, &clock), moved: false.into() });
+    let validator = Validator::builder(API).trust(Issuer::discover(A)).fetch(Arc::<Moving>::clone(&moving) as _);
+    let validator = validator.clock(clock.clone()).build().unwrap();
+    block_on(validator.warm_up()).unwrap();
+    moving.moved.store(true, std::sync::atomic::Ordering::SeqCst);
+    moving.issuer.rotate();
+    let read = read();
+    soon("the new host is found", || {
+        clock.advance(seconds(61));
+        let fresh = moving.issuer.token().scope("read").mint();
+        validator.check(&Credentials::bearer(&fresh), &read).is_ok()
+    });
+}
+
+#[test]
+fn two_validators_that_trust_clones_of_one_issuer_do_not_disturb_each_other() {
+    let clock = TestClock::at(1_800_000_000);
+    let issuer = issuer(A, &clock);
+    let trusted = Issuer::jwks(A, issuer.jwks_uri());
+    let build = |trusted: Issuer| {
+        Validator::builder(API).trust(trusted).fetch(issuer.fetch()).clock(clock.clone()).build().unwrap()
+    };
+    let (warm, cold) = (build(trusted.clone()), build(trusted));
+    block_on(warm.warm_up()).unwrap();
+    let (token, junk) = (issuer.token().scope("read").mint(), issuer.token().header("kid", "junk").mint());
+    assert_eq!(refused(cold.check(&Credentials::bearer(&junk), &read())), Reason::KeysUnavailable);
+    soon("the cold one has asked", || issuer.requests().jwks == 2);
+    assert!(warm.check(&Credentials::bearer(&token), &read()).is_ok());
+}
+
+#[test]
+fn only_keys_that_were_handed_over_can_be_replaced_by_hand() {
+    let clock = TestClock::at(1_800_000_000);
+    let issuer = issuer(A, &clock);
+    let keys = || KeySet::from_json(issuer.jwks().as_bytes()).unwrap();
+    assert_eq!(Issuer::discover(A).key_handle().unwrap_err().setting(), "key_handle");
+    let pushed = Issuer::keys(A, KeySet::default());
+    let handle = pushed.key_handle().unwrap();
+    let validator = Validator::builder(API).trust(pushed).clock(clock.clone()).build().unwrap();
+    let token = issuer.token().scope("read").mint();
+    let check = || validator.check(&Credentials::bearer(&token), &read());
+    assert_eq!(refused(check()), Reason::KeysUnavailable, "nothing was handed over yet");
+    handle.install(keys());
+    assert!(check().is_ok());
+    issuer.rotate();
+    handle.install(keys());
+    assert_eq!(refused(check()), Reason::UnknownKey, "the old key was taken away");
+}
+
+/// An attempt that never ends is given up; nothing was fetched, and nobody is told otherwise.
+#[test]
+fn warming_up_succeeds_only_with_keys() {
+    let world = World::new();
+    world.issuer.script(Fault::hang());
+    for attempt in 0..3 {
+        let mut warming: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(world.validator.warm_up());
+        let mut outcome = None;
+        soon("it is answered", || {
+            world.clock.advance(seconds(1));
+            match warming.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                std::task::Poll::Ready(result) => outcome = Some(result),
+                std::task::Poll::Pending => {}
+            }
+            outcome.is_some()
+        });
+        assert!(outcome.unwrap().is_err(), "attempt {attempt}");
+        world.clock.advance(seconds(60));
+    }
+}
