@@ -12,6 +12,7 @@
 mod answers;
 mod attacks;
 mod differential;
+mod frameworks;
 mod naive;
 mod real_issuers;
 mod scopes;
