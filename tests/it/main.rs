@@ -13,6 +13,7 @@ mod answers;
 mod attacks;
 mod differential;
 mod frameworks;
+mod layer;
 mod naive;
 mod real_issuers;
 mod scopes;
