@@ -16,6 +16,7 @@ mod frameworks;
 mod layer;
 mod naive;
 mod real_issuers;
+mod rotation;
 mod scopes;
 mod settings;
 mod wire;

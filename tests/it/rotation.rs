@@ -1,13 +1,8 @@
 //! Keys over the network: fetched when they are first needed, found anew when they rotate, and never at a stranger's bidding.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a failure here is a failed test")]
 
-#[path = "rotation/lifecycle.rs"]
 mod lifecycle;
-#[path = "rotation/moved.rs"]
 mod moved;
-#[path = "rotation/outage.rs"]
 mod outage;
-#[path = "rotation/refresh.rs"]
 mod refresh;
 
 use std::error::Error as _;
