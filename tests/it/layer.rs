@@ -109,7 +109,8 @@ fn what_a_request_presents_is_read_as_the_standards_say() {
     let twice = [("authorization", &*bearer("Bearer")), ("authorization", &*bearer("Bearer"))];
     let long = [b"Bearer ".as_slice(), &[b'a'; 65_536]].concat();
     let high: Vec<u8> = b"Bearer ".iter().copied().chain(0x80..=0xff).collect();
-    let table: [(&str, &[(&str, &[u8])], u16); 16] = [
+    type Fields<'a> = &'a [(&'a str, &'a [u8])];
+    let table: [(&str, Fields<'_>, u16); 16] = [
         ("R01 nothing", &[], 401),
         ("R02 Bearer", &[("authorization", b"Bearer")], 400),
         ("R02 Bearer and a blank", &[("authorization", b"Bearer ")], 400),

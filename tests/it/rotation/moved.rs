@@ -83,7 +83,7 @@ fn only_keys_that_were_handed_over_can_be_replaced_by_hand() {
     assert_eq!(Issuer::discover(A).key_handle().unwrap_err().setting(), "key_handle");
     let pushed = Issuer::keys(A, KeySet::default());
     let handle = pushed.key_handle().unwrap();
-    let validator = Validator::builder(API).trust(pushed).clock(clock.clone()).build().unwrap();
+    let validator = Validator::builder(API).trust(pushed).clock(clock).build().unwrap();
     let token = issuer.token().scope("read").mint();
     let check = || validator.check(&Credentials::bearer(&token), &read());
     assert_eq!(refused(check()), Reason::KeysUnavailable, "nothing was handed over yet");
