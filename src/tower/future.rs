@@ -74,7 +74,7 @@ where
                             State::Passed { inner: service.call(request) }
                         }
                         (Err(rejection), Some((_, request))) => {
-                            State::Refused { response: Some(answer(rejection, request.method())) }
+                            State::Refused { response: Some(answer(rejection, &request)) }
                         }
                         (_, None) => return Poll::Pending,
                     }

@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Method, Response};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -79,7 +80,21 @@ where
     }
 }
 
-/// The answer to a refused request. One to HEAD has no body (RFC 9110 s9.3.2).
-pub(crate) fn answer<R>(rejection: Rejection, method: &Method) -> Response<GuardedBody<R>> {
-    rejection.into_response().map(|body| if method == Method::HEAD { GuardedBody::empty() } else { body.into() })
+/// The answer to a refused request.
+///
+/// One to HEAD has no body, and announces the length that it would have (RFC 9110 s9.3.2). One to gRPC has none at all: its
+/// clients read a status and a code from the head, and take any body for a message of theirs.
+pub(crate) fn answer<B, R>(rejection: Rejection, request: &Request<B>) -> Response<GuardedBody<R>> {
+    let mut response = rejection.into_response();
+    let content_type = request.headers().get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+    if content_type.starts_with(b"application/grpc") {
+        response.headers_mut().remove(CONTENT_TYPE);
+        return response.map(|_| GuardedBody::empty());
+    }
+    if request.method() == Method::HEAD {
+        let length = HeaderValue::from(response.body().len());
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+        return response.map(|_| GuardedBody::empty());
+    }
+    response.map(GuardedBody::from)
 }

@@ -59,7 +59,7 @@ where
             }
             Verdict::Known(Err(refusal)) => {
                 let rejection = guard.validator.reject(refusal, &guard.requirement);
-                Guarded::refused(answer(rejection, request.method()))
+                Guarded::refused(answer(rejection, &request))
             }
             Verdict::Wanted(_) => {
                 let judging = guard.judge_later(credentials.into_owned());

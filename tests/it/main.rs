@@ -12,7 +12,6 @@
 mod answers;
 mod attacks;
 mod differential;
-mod frameworks;
 mod layer;
 mod naive;
 mod real_issuers;

@@ -67,6 +67,22 @@ impl World {
         (requests.metadata, requests.jwks)
     }
 
+    /// Brings on keys that are a second late. The issuer counts a question a moment before its answer begins to be late, so
+    /// that one second may not be enough; a fourth is still before anybody's deadline.
+    fn keys_arrive(&self) {
+        let token = self.token().mint();
+        for _ in 0..4 {
+            self.clock.advance(seconds(1));
+            for _ in 0..250 {
+                if self.check(&token).is_ok() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        panic!("the keys did not arrive");
+    }
+
     /// Lets the driver do all that is due, where it has usable keys. Between two answers it has seen to everything else.
     fn settle(&self) {
         for _ in 0..3 {
@@ -197,7 +213,7 @@ fn cold_start(callers: usize) {
         waiting.push(call);
     }
     soon("S12 the keys are asked for", || world.asked() == (1, 1));
-    world.clock.advance(seconds(1));
+    world.keys_arrive();
     for call in waiting {
         assert!(block_on(call).is_ok(), "S12 accepted");
     }
