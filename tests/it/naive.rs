@@ -55,6 +55,12 @@ impl<'de> Deserialize<'de> for Json {
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
                 let mut read = BTreeMap::new();
                 while let Some((name, value)) = members.next_entry::<String, Json>()? {
+                    // How `serde_json` hands out a number where another crate turned its `arbitrary_precision` on.
+                    if name == "$serde_json::private::Number" {
+                        let number = value.text().and_then(|text| text.parse::<f64>().ok());
+                        let number = number.filter(|number| number.is_finite());
+                        return number.map(Json::Number).ok_or_else(|| A::Error::custom("out of range"));
+                    }
                     if read.insert(name, value).is_some() {
                         return Err(A::Error::custom("a name twice"));
                     }
