@@ -30,7 +30,7 @@ use crate::keys::refresh::{Order, Refresh};
 use crate::keys::remote::{find, load};
 use crate::keys::store::KeyStore;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
-use slot::{Arrival, Slot, Step, Waiting};
+use slot::{Arrival, News, Slot, Step, Waiting};
 
 /// How long finding and fetching a key set may take in all, whatever a `Fetch` makes of its limits.
 const LONGEST_LOAD: Duration = Duration::from_secs(20);
@@ -293,12 +293,13 @@ impl Wire {
     fn arrived(&mut self, place: usize, order: Order, arrival: Arrival) {
         let now = self.clock.now();
         let Some(Some(slot)) = self.slots.get_mut(place) else { return };
-        slot.take_in(order, arrival, now);
+        let news = slot.take_in(order, arrival, now);
         // Before anybody is answered: whoever hears that keys were fetched looks at once, from another thread.
         slot.publish();
-        let again = slot.settle(order, now);
-        slot.publish();
-        if let Some(order) = again {
+        if news == News::Late {
+            return;
+        }
+        if let Some(order) = slot.settle(order, now) {
             self.send(place, order);
         }
     }

@@ -74,6 +74,15 @@ impl Waiting {
     }
 }
 
+/// Whose question an arrival answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// That of everybody who waits.
+    Awaited,
+    /// Nobody's: the order was given up, and whoever waits does so for another.
+    Late,
+}
+
 /// What the refresh machine makes of a need.
 pub(super) enum Step {
     /// The answer is known.
@@ -133,13 +142,13 @@ impl Slot {
         }
     }
 
-    pub(super) fn take_in(&mut self, order: Order, arrival: Arrival, now: Timestamp) {
+    pub(super) fn take_in(&mut self, order: Order, arrival: Arrival, now: Timestamp) -> News {
         if !self.refresh.is_open(order.id) {
             // Late news of an order that was given up. Keys may still be better than what is here; nothing else is.
             if let Ok(loaded) = arrival.outcome {
                 self.install(order, loaded, now);
             }
-            return;
+            return News::Late;
         }
         self.jwks_uri = arrival.jwks_uri.or(self.jwks_uri.take());
         match arrival.outcome {
@@ -155,6 +164,7 @@ impl Slot {
                 self.missed(error);
             }
         }
+        News::Awaited
     }
 
     fn install(&mut self, order: Order, loaded: Loaded, now: Timestamp) -> Outcome {
