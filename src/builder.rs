@@ -182,7 +182,7 @@ impl ValidatorBuilder {
         };
         if let Some(url) = &self.resource_metadata {
             Endpoint::new(url, PlainHttp::OnLoopback)
-                .map_err(|problem| ConfigError::invalid("resource_metadata", url, problem))?;
+                .map_err(|problem| ConfigError::invalid_url("resource_metadata", url, problem))?;
         }
         Ok(Realm::new(realm, self.resource_metadata.as_deref()))
     }

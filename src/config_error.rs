@@ -54,6 +54,16 @@ impl ConfigError {
         Self::Invalid { setting, value: value.into(), problem }
     }
 
+    /// The same for a URL, without the name and password that one may hold.
+    pub(crate) fn invalid_url(setting: &'static str, url: &str, problem: &'static str) -> Self {
+        let shown = match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://...@{host}"),
+            (None, Some((_, host))) => format!("...@{host}"),
+            (_, None) => url.to_owned(),
+        };
+        Self::invalid(setting, shown, problem)
+    }
+
     pub(crate) fn conflict(setting: &'static str, value: impl Into<String>, problem: &'static str) -> Self {
         Self::Conflict { setting, value: value.into(), problem }
     }

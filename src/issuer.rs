@@ -200,7 +200,7 @@ impl Issuer {
             _ => {}
         }
         match endpoint::issuer_problem(&self.identifier, self.plain_http) {
-            Some(problem) => Err(ConfigError::invalid("issuer", &self.identifier, problem)),
+            Some(problem) => Err(ConfigError::invalid_url("issuer", &self.identifier, problem)),
             None => Ok(()),
         }
     }
@@ -269,7 +269,7 @@ impl Issuer {
             Source::Pushed | Source::Secrets(_) => Ok(None),
             Source::Jwks(url) => match Endpoint::new(url, self.plain_http) {
                 Ok(endpoint) => Ok(Some(RemoteKeys { place: Place::Jwks(endpoint), plain_http: self.plain_http })),
-                Err(problem) => Err(ConfigError::invalid("jwks", url, problem)),
+                Err(problem) => Err(ConfigError::invalid_url("jwks", url, problem)),
             },
             Source::Discovery => Ok(Some(RemoteKeys { place: Place::Discovery, plain_http: self.plain_http })),
         }

@@ -42,17 +42,24 @@ impl Fetch for Memory {
         Box::pin(async move {
             let url = request.uri().to_string();
             let Some((issuer, path)) = self.serving(&url) else { return Ok(Answer::not_found()) };
-            let answer = Answer::of(issuer, path, &request);
             let time = issuer.lock().time.clone();
-            deliver(answer, &time, limits).await
+            // Read before the request is counted: a test that has seen the count may turn the clock at once.
+            let asked_at = time.now().uptime();
+            let answer = Answer::of(issuer, path, &request);
+            deliver(answer, &time, asked_at, limits).await
         })
     }
 }
 
-async fn deliver(answer: Answer, time: &Time, limits: FetchLimits) -> Result<Response<Bytes>, FetchError> {
+async fn deliver(
+    answer: Answer,
+    time: &Time,
+    asked_at: Duration,
+    limits: FetchLimits,
+) -> Result<Response<Bytes>, FetchError> {
     let delay = if answer.delivery == Delivery::Never { Some(Duration::MAX) } else { answer.delay };
     if let Some(delay) = delay {
-        Pause::of(time, delay.min(limits.total)).await;
+        Pause::until(time, asked_at.saturating_add(delay.min(limits.total))).await;
         if delay >= limits.total {
             return Err(FetchError::TimedOut(limits.total));
         }
@@ -77,8 +84,9 @@ struct Pause {
 }
 
 impl Pause {
-    fn of(time: &Time, length: Duration) -> Self {
-        Self { time: time.clone(), end: time.now().uptime().saturating_add(length), sleeper: None }
+    /// Until this uptime.
+    fn until(time: &Time, end: Duration) -> Self {
+        Self { time: time.clone(), end, sleeper: None }
     }
 
     fn left(&self) -> Duration {
