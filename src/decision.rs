@@ -116,10 +116,11 @@ fn judge(
     }
     // RFC 7515 s5.2: the signature, by a key of this issuer's current set.
     let keys = issuer.keys.read();
+    let unproven = Unproven { place, issuer, token: &token, held: &keys, supply, now };
     let verified = match prove(&token, &keys, now)? {
         Proof::Holds(verified) => verified,
-        Proof::NoKeys => return Err(without_keys(place, issuer, &token, &keys, supply, now)),
-        Proof::UnknownKey => return Err(unknown_key(place, issuer, &token, &keys, supply, now)),
+        Proof::NoKeys => return Err(unproven.without_keys()),
+        Proof::UnknownKey => return Err(unproven.unknown_key()),
     };
     // Claims are believed only now. RFC 7519 s4, RFC 9068 s4.
     let claims = Claims::read(verified.payload()?, &issuer.rules.names)?;
@@ -168,54 +169,51 @@ pub(crate) fn prove<'t>(token: &'t Unverified<'t>, held: &Held, now: Timestamp) 
     }
 }
 
-/// Nothing can be judged without keys: never a 401 (tenet 4), unless the token is not worth asking for.
-fn without_keys(
+/// A token that no key at hand has proven, and all that bears on what to say of it.
+struct Unproven<'j> {
     place: usize,
-    issuer: &TrustedIssuer,
-    token: &Unverified<'_>,
-    held: &Held,
-    supply: Option<&Supply>,
+    issuer: &'j TrustedIssuer,
+    token: &'j Unverified<'j>,
+    held: &'j Held,
+    supply: Option<&'j Supply>,
     now: Timestamp,
-) -> Stop {
-    match supply {
-        None if held.is_remote() => wanted(issuer, token, now, Need::Keys { issuer: place }),
-        None | Some(_) => unavailable(supply),
-    }
 }
 
-/// 401 once the issuer's current keys have judged it; 503 while they are older and the issuer could not be asked.
-fn unknown_key(
-    place: usize,
-    issuer: &TrustedIssuer,
-    token: &Unverified<'_>,
-    held: &Held,
-    supply: Option<&Supply>,
-    now: Timestamp,
-) -> Stop {
-    let kid = token.header.kid.as_deref();
-    match (supply, held.unknown_key(kid, now)) {
-        (Some(Supply::Fetched), _) | (_, UnknownKey::Absent) => Reason::UnknownKey.into(),
-        (None, UnknownKey::Ask) => {
-            wanted(issuer, token, now, Need::UnknownKey { issuer: place, kid: kid.map(Into::into) })
+impl Unproven<'_> {
+    /// Nothing can be judged without keys: never a 401 (tenet 4), unless the token is not worth asking for.
+    fn without_keys(&self) -> Stop {
+        match self.supply {
+            None if self.held.is_remote() => self.wanted(Need::Keys { issuer: self.place }),
+            None | Some(_) => self.unavailable(),
         }
-        (None, UnknownKey::Undecided) | (Some(_), UnknownKey::Ask | UnknownKey::Undecided) => unavailable(supply),
     }
-}
 
-/// States a need, unless the token is not worth a fetch: a stranger's or an expired one causes none.
-fn wanted(issuer: &TrustedIssuer, token: &Unverified<'_>, now: Timestamp, need: Need) -> Stop {
-    match Hint::read(token) {
-        Err(reason) => reason.into(),
-        Ok(hint) if !hint.names(issuer.rules.issuer.as_str()) => Reason::UntrustedIssuer.into(),
-        Ok(hint) if hint.is_expired(now, issuer.rules.leeway) => Reason::Expired.into(),
-        Ok(_) => Stop::Wanted(need),
+    /// 401 once the issuer's current keys have judged it; 503 while they are older and the issuer could not be asked.
+    fn unknown_key(&self) -> Stop {
+        let kid = self.token.header.kid.as_deref();
+        match (self.supply, self.held.unknown_key(kid, self.now)) {
+            (Some(Supply::Fetched), _) | (_, UnknownKey::Absent) => Reason::UnknownKey.into(),
+            (None, UnknownKey::Ask) => self.wanted(Need::UnknownKey { issuer: self.place, kid: kid.map(Into::into) }),
+            (None, UnknownKey::Undecided) | (Some(_), UnknownKey::Ask | UnknownKey::Undecided) => self.unavailable(),
+        }
     }
-}
 
-fn unavailable(supply: Option<&Supply>) -> Stop {
-    let cause = match supply {
-        Some(Supply::Unreachable(cause)) => Some(Arc::clone(cause)),
-        Some(Supply::Fetched | Supply::BudgetSpent) | None => None,
-    };
-    Stop::Refused(Refusal { reason: Reason::KeysUnavailable, cause })
+    /// States a need, unless the token is not worth a fetch: a stranger's or an expired one causes none.
+    fn wanted(&self, need: Need) -> Stop {
+        let rules = &self.issuer.rules;
+        match Hint::read(self.token) {
+            Err(reason) => reason.into(),
+            Ok(hint) if !hint.names(rules.issuer.as_str()) => Reason::UntrustedIssuer.into(),
+            Ok(hint) if hint.is_expired(self.now, rules.leeway) => Reason::Expired.into(),
+            Ok(_) => Stop::Wanted(need),
+        }
+    }
+
+    fn unavailable(&self) -> Stop {
+        let cause = match self.supply {
+            Some(Supply::Unreachable(cause)) => Some(Arc::clone(cause)),
+            Some(Supply::Fetched | Supply::BudgetSpent) | None => None,
+        };
+        Stop::Refused(Refusal { reason: Reason::KeysUnavailable, cause })
+    }
 }

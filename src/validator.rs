@@ -113,7 +113,8 @@ impl Validator {
 
     /// Fetches the keys of every issuer anew, whatever their age: for when the program has learned that a key is compromised.
     ///
-    /// An issuer that is just being asked is not asked a second time, and one that asked to be left alone is left alone.
+    /// A fetch that began before the call does not count: another follows it. An issuer that asked to be left alone is left
+    /// alone, and that is an error.
     ///
     /// # Errors
     /// [`FetchError::Issuer`] names the first issuer, in the order in which they were trusted, whose keys could not be had.

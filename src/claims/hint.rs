@@ -49,7 +49,6 @@ impl Hint {
 
     /// Whether the token would be refused as expired, however it is signed.
     pub(crate) fn is_expired(&self, now: Timestamp, leeway: Duration) -> bool {
-        let leeway = i64::try_from(leeway.as_millis()).unwrap_or(i64::MAX);
-        now.unix_millis() >= self.expires_at.saturating_add(leeway)
+        numeric_date::has_expired(self.expires_at, leeway, now)
     }
 }

@@ -1,7 +1,21 @@
 //! `NumericDate`: seconds since 1970, whole or not (RFC 7519 s2).
 
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
 /// 9999-12-31T23:59:59Z. A date beyond it is a mistake or an attack; no token is meant to live that long.
 const LATEST: i128 = 253_402_300_799_000;
+
+/// RFC 7519 s4.1.4: valid while now < exp + leeway. Dates are in milliseconds since 1970.
+pub(crate) fn has_expired(expires_at: i64, leeway: Duration, now: Timestamp) -> bool {
+    now.unix_millis() >= expires_at.saturating_add(millis(leeway))
+}
+
+/// A span, to be added to dates.
+pub(crate) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// Reads a JSON number as milliseconds since 1970, rounded down, exactly: no float is involved, so that no date can become
 /// infinite or lose its last second. `None` for dates before 1970 and after 9999.

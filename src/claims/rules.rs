@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::claims::numeric_date;
 use crate::claims::read::{ClaimNames, Claims, Subject, Words};
 use crate::clock::Timestamp;
 use crate::issuer_id::IssuerId;
@@ -121,16 +122,14 @@ impl Rules {
         if self.left_out.time {
             return Ok(());
         }
-        let now = now.unix_millis();
-        let leeway = i64::try_from(self.leeway.as_millis()).unwrap_or(i64::MAX);
         match claims.expires_at {
-            Some(expires_at) if now < expires_at.saturating_add(leeway) => {}
-            Some(_) => return Err(Reason::Expired),
+            Some(expires_at) if numeric_date::has_expired(expires_at, self.leeway, now) => return Err(Reason::Expired),
+            Some(_) => {}
             #[cfg(feature = "testing")]
             None if self.left_out.expiry => {}
             None => return Err(Reason::MissingClaim),
         }
-        let soonest = now.saturating_add(leeway);
+        let soonest = now.unix_millis().saturating_add(numeric_date::millis(self.leeway));
         let lies_ahead = |date: Option<i64>| date.is_some_and(|date| date > soonest);
         if lies_ahead(claims.not_before) || lies_ahead(claims.issued_at) { Err(Reason::NotYetValid) } else { Ok(()) }
     }
