@@ -5,7 +5,6 @@ use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 
-use crate::decision::Refusal;
 use crate::reason::Reason;
 use crate::rejection::Rejection;
 use crate::token::AccessToken;
@@ -22,10 +21,7 @@ impl<S: Send + Sync> FromRequestParts<S> for AccessToken {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         match (parts.extensions.get::<Self>(), parts.extensions.get::<Mark>()) {
             (Some(token), _) => Ok(token.clone()),
-            (None, Some(Mark(guard))) => {
-                let refusal = Refusal { reason: Reason::NoCredentials, cause: None };
-                Err(guard.validator.reject(refusal, &guard.requirement))
-            }
+            (None, Some(Mark(guard))) => Err(guard.validator.refuse(Reason::NoCredentials, &guard.requirement)),
             (None, None) => Err(Rejection::unguarded()),
         }
     }

@@ -10,10 +10,12 @@ use crate::decision::Trusted;
 use crate::endpoint::{Endpoint, PlainHttp};
 use crate::issuer::{Defaults, Issuer, TrustedIssuer, refuse_empty};
 use crate::keys::refresh::MAX_STALE;
+use crate::observe::{Listeners, Observe};
 use crate::rejection::Realm;
+use crate::tenants::{Directory, Tenants};
 use crate::validator::{Inner, Validator};
 #[cfg(feature = "driver")]
-use crate::wire::driver::Driver;
+use crate::wire::driver::{Driver, Plan};
 #[cfg(feature = "driver")]
 use crate::wire::fetch::Fetch;
 
@@ -21,6 +23,7 @@ const MAX_LEEWAY: Duration = Duration::from_secs(300);
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 1_024..=1_048_576;
 const STALE: std::ops::RangeInclusive<Duration> = Duration::from_secs(5 * 60)..=Duration::from_secs(7 * 24 * 60 * 60);
+const TENANTS: std::ops::RangeInclusive<usize> = 1..=100_000;
 const DEFAULT_TOKEN_BYTES: usize = 16_384;
 
 /// The settings of a [`Validator`]. Made by [`Validator::builder`].
@@ -34,6 +37,8 @@ pub struct ValidatorBuilder {
     resource_metadata: Option<String>,
     clock: Option<Arc<dyn Clock>>,
     max_stale: Duration,
+    tenants: Option<Tenants>,
+    listeners: Listeners,
     #[cfg(feature = "driver")]
     fetch: Option<Arc<dyn Fetch>>,
 }
@@ -58,6 +63,8 @@ impl ValidatorBuilder {
             resource_metadata: None,
             clock: None,
             max_stale: MAX_STALE,
+            tenants: None,
+            listeners: Listeners::default(),
             #[cfg(feature = "driver")]
             fetch: None,
         }
@@ -75,6 +82,15 @@ impl ValidatorBuilder {
     #[must_use]
     pub fn trust(mut self, issuer: Issuer) -> Self {
         self.issuers.push(issuer);
+        self
+    }
+
+    /// Accepts the tokens of issuers that a resolver names when their first token arrives, besides those that are
+    /// [trusted](Self::trust) by name. Called twice, the second counts.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn trust_each(mut self, tenants: Tenants) -> Self {
+        self.tenants = Some(tenants);
         self
     }
 
@@ -124,6 +140,13 @@ impl ValidatorBuilder {
         self
     }
 
+    /// Somebody who listens. May be called for several.
+    #[must_use]
+    pub fn observe(mut self, listener: Arc<dyn Observe>) -> Self {
+        self.listeners.add(listener);
+        self
+    }
+
     /// A way out of your own. The default is the one that the `reqwest` feature brings.
     #[cfg(feature = "driver")]
     #[must_use]
@@ -138,7 +161,7 @@ impl ValidatorBuilder {
     /// # Errors
     /// [`ConfigError`] names the setting that does not fit, and its value.
     pub fn build(self) -> Result<Validator, ConfigError> {
-        if self.issuers.is_empty() {
+        if self.issuers.is_empty() && self.tenants.is_none() {
             return Err(ConfigError::Missing {
                 setting: "trust",
                 problem: "no issuer is trusted, so no token could be",
@@ -155,18 +178,33 @@ impl ValidatorBuilder {
             let problem = "not between 5 minutes and 7 days";
             return Err(ConfigError::invalid("max_stale", format!("{:?}", self.max_stale), problem));
         }
+        if let Some(most) = self.tenants.as_ref().map(|tenants| tenants.most).filter(|most| !TENANTS.contains(most)) {
+            return Err(ConfigError::invalid("trust_each", most.to_string(), "not between 1 and 100,000 issuers"));
+        }
         refuse_empty(&self.audiences)?;
         let realm = self.realm_of_challenges()?;
-        let defaults = Defaults { audiences: self.audiences, leeway: self.leeway };
+        let defaults = Defaults { audiences: self.audiences, leeway: self.leeway, max_stale: self.max_stale };
         let issuers = self.issuers.into_iter().map(|issuer| issuer.build(&defaults)).collect::<Result<Vec<_>, _>>()?;
         refuse_twins(&issuers)?;
+        let issuers: Arc<[TrustedIssuer]> = issuers.into();
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let resolved = self.tenants.as_ref().map(|tenants| Arc::new(Directory::new(tenants.most)));
+        #[cfg(feature = "driver")]
+        let plan = way_out(self.fetch, &issuers, self.tenants.is_some())?.map(|fetch| Plan {
+            fetch,
+            clock: Arc::clone(&clock),
+            issuers: Arc::clone(&issuers),
+            tenants: self.tenants.zip(resolved.clone()),
+            defaults,
+            listeners: self.listeners.clone(),
+        });
         Ok(Validator::new(Inner {
             #[cfg(feature = "driver")]
-            driver: Driver::new(way_out(self.fetch, &issuers)?, Arc::clone(&clock), &issuers, self.max_stale),
-            trusted: Trusted { issuers, max_token: self.max_token },
+            driver: Driver::new(plan),
+            trusted: Trusted { issuers, resolved, leeway: self.leeway, max_token: self.max_token },
             clock,
             realm,
+            listeners: self.listeners,
         }))
     }
 
@@ -202,8 +240,12 @@ fn refuse_twins(issuers: &[TrustedIssuer]) -> Result<(), ConfigError> {
 
 /// What the driver fetches by; `None` where nothing is ever fetched.
 #[cfg(feature = "driver")]
-fn way_out(fetch: Option<Arc<dyn Fetch>>, issuers: &[TrustedIssuer]) -> Result<Option<Arc<dyn Fetch>>, ConfigError> {
-    if issuers.iter().all(|issuer| issuer.remote.is_none()) || fetch.is_some() {
+fn way_out(
+    fetch: Option<Arc<dyn Fetch>>,
+    issuers: &[TrustedIssuer],
+    resolves: bool,
+) -> Result<Option<Arc<dyn Fetch>>, ConfigError> {
+    if fetch.is_some() || !resolves && issuers.iter().all(|issuer| issuer.remote.is_none()) {
         return Ok(fetch);
     }
     #[cfg(feature = "reqwest")]

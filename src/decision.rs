@@ -3,26 +3,33 @@
 //! [`decide`] may be asked again and gives the same answer to the same arguments. Where it cannot answer from what is at hand it
 //! says what it [needs](Need); whoever gets that brought comes again with the [supply](Supply).
 
-use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::claims::Claims;
 use crate::claims::hint::Hint;
 use crate::clock::Timestamp;
 use crate::credentials::Credentials;
 use crate::issuer::TrustedIssuer;
+use crate::issuer_id::IssuerId;
 use crate::jose::compact::Unverified;
 use crate::jose::key_set::Candidates;
 use crate::jose::verify::{Verified, verify};
-use crate::keys::store::Held;
+use crate::keys::store::{Cause, Held};
 use crate::keys::unknown_key::UnknownKey;
 use crate::reason::Reason;
 use crate::requirement::Requirement;
+use crate::tenants::{Directory, Entry, Table};
 use crate::token::AccessToken;
 
 /// What a validator judges by.
 pub(crate) struct Trusted {
-    pub(crate) issuers: Vec<TrustedIssuer>,
+    /// Those that are trusted by name.
+    pub(crate) issuers: Arc<[TrustedIssuer]>,
+    /// Those that a resolver named, if there is one.
+    pub(crate) resolved: Option<Arc<Directory>>,
+    /// How far clocks may be apart.
+    pub(crate) leeway: Duration,
     /// The longest token that is looked at, in bytes.
     pub(crate) max_token: usize,
 }
@@ -30,55 +37,61 @@ pub(crate) struct Trusted {
 /// The judgement, or what it takes.
 pub(crate) enum Verdict {
     Known(Result<AccessToken, Refusal>),
-    Wanted(Need),
+    /// What is needed, and what to say to whoever does not wait for it.
+    Wanted(Need, Refusal),
 }
 
 /// Why not, and whose fault it was.
 pub(crate) struct Refusal {
     pub(crate) reason: Reason,
-    pub(crate) cause: Option<Arc<dyn Error + Send + Sync>>,
+    pub(crate) cause: Option<Cause>,
+    /// When to come again, where that is known.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, cause: None, retry_after: None }
+    }
 }
 
 /// What is missing: all that the driver needs to act and to remember.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Need {
+    /// Whether this issuer is to be trusted, and how.
+    Issuer { name: Box<str> },
     /// The first keys of this issuer, or newer ones than it has had for too long.
-    Keys { issuer: usize },
+    Keys { issuer: IssuerId },
     /// A key of this issuer that is not among those at hand.
-    UnknownKey { issuer: usize, kid: Option<Box<str>> },
+    UnknownKey { issuer: IssuerId, kid: Option<Box<str>> },
+    /// The key of this issuer that it may have given the name of another.
+    RenamedKey { issuer: IssuerId },
     /// This issuer's keys anew, whatever their age. No judgement states it: the program asks.
-    Fresh { issuer: usize },
-}
-
-impl Need {
-    /// The place of the issuer in [`Trusted::issuers`].
-    pub(crate) const fn issuer(&self) -> usize {
-        match self {
-            Self::Keys { issuer } | Self::UnknownKey { issuer, .. } | Self::Fresh { issuer } => *issuer,
-        }
-    }
+    Fresh { issuer: IssuerId },
 }
 
 /// What came of a need.
 #[derive(Clone)]
 pub(crate) enum Supply {
+    /// It was found out whether the issuer is to be trusted.
+    Resolved,
     /// The issuer has answered: what is at hand now is what it has.
     Fetched,
     /// The issuer was asked often enough of late, and is not asked again yet.
     BudgetSpent,
     /// The issuer could not be asked.
-    Unreachable(Arc<dyn Error + Send + Sync>),
+    Unreachable(Cause),
 }
 
 /// Either of the two ways in which a judgement ends before the token is accepted.
 enum Stop {
     Refused(Refusal),
-    Wanted(Need),
+    Wanted(Need, Refusal),
 }
 
 impl From<Reason> for Stop {
     fn from(reason: Reason) -> Self {
-        Self::Refused(Refusal { reason, cause: None })
+        Self::Refused(reason.into())
     }
 }
 
@@ -93,7 +106,7 @@ pub(crate) fn decide(
     match judge(trusted, presented, demand, supply, now) {
         Ok(token) => Verdict::Known(Ok(token)),
         Err(Stop::Refused(refusal)) => Verdict::Known(Err(refusal)),
-        Err(Stop::Wanted(need)) => Verdict::Wanted(need),
+        Err(Stop::Wanted(need, meanwhile)) => Verdict::Wanted(need, meanwhile),
     }
 }
 
@@ -109,18 +122,20 @@ fn judge(
     // RFC 7515 s7.1: a compact JWS with a strict header.
     let token = Unverified::parse(octets)?;
     // RFC 8725 s3.8: whose token it says it is; among those that are trusted.
-    let (place, issuer) = trusted.route(&token)?;
+    let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
+    let issuer = trusted.route(&token, resolved.as_deref().map(|table| &**table), supply, now)?;
     // RFC 8725 s3.1: an algorithm that this issuer may use.
     if !issuer.algorithms.contains(token.header.algorithm) {
         return Err(Reason::AlgorithmRefused.into());
     }
     // RFC 7515 s5.2: the signature, by a key of this issuer's current set.
     let keys = issuer.keys.read();
-    let unproven = Unproven { place, issuer, token: &token, held: &keys, supply, now };
+    let unproven = Unproven { issuer, token: &token, held: &keys, supply, now };
     let verified = match prove(&token, &keys, now)? {
         Proof::Holds(verified) => verified,
         Proof::NoKeys => return Err(unproven.without_keys()),
         Proof::UnknownKey => return Err(unproven.unknown_key()),
+        Proof::BadSignature => return Err(unproven.bad_signature()),
     };
     // Claims are believed only now. RFC 7519 s4, RFC 9068 s4.
     let claims = Claims::read(verified.payload()?, &issuer.rules.names)?;
@@ -133,13 +148,33 @@ fn judge(
 
 impl Trusted {
     /// The issuer that the token names. Where only one is trusted the name is not read here: its own keys and rules judge it.
-    fn route(&self, token: &Unverified<'_>) -> Result<(usize, &TrustedIssuer), Reason> {
-        if let [only] = self.issuers.as_slice() {
-            return Ok((0, only));
+    fn route<'t>(
+        &'t self,
+        token: &Unverified<'_>,
+        resolved: Option<&'t Table>,
+        supply: Option<&Supply>,
+        now: Timestamp,
+    ) -> Result<&'t TrustedIssuer, Stop> {
+        if let ([only], None) = (&*self.issuers, resolved) {
+            return Ok(only);
         }
         let hint = Hint::read(token)?;
-        let named = |issuer: &TrustedIssuer| hint.names(issuer.rules.issuer.as_str());
-        self.issuers.iter().enumerate().find(|(_, issuer)| named(issuer)).ok_or(Reason::UntrustedIssuer)
+        if let Some(issuer) = self.issuers.iter().find(|issuer| hint.names(issuer.rules.issuer.as_str())) {
+            return Ok(issuer);
+        }
+        match resolved.map(|resolved| resolved.find(hint.issuer(), now)) {
+            Some(Entry::Trusted(issuer)) => Ok(issuer),
+            Some(Entry::Refused) | None => Err(Reason::UntrustedIssuer.into()),
+            // Nobody is asked about a token that no issuer could save.
+            Some(Entry::Unknown) if hint.is_expired(now, self.leeway) => Err(Reason::Expired.into()),
+            Some(Entry::Unknown) => {
+                let unresolved = unavailable(supply, None, SOON);
+                Err(match supply {
+                    None => Stop::Wanted(Need::Issuer { name: hint.issuer().into() }, unresolved),
+                    Some(_) => Stop::Refused(unresolved),
+                })
+            }
+        }
     }
 }
 
@@ -150,6 +185,8 @@ pub(crate) enum Proof<'t> {
     NoKeys,
     /// No key of the set is the one that signed.
     UnknownKey,
+    /// The key that the token names did not sign it.
+    BadSignature,
 }
 
 /// Finds the key and checks the signature.
@@ -158,7 +195,10 @@ pub(crate) fn prove<'t>(token: &'t Unverified<'t>, held: &Held, now: Timestamp) 
         return Ok(Proof::NoKeys);
     }
     match held.keys.candidates(token.header.kid.as_deref(), token.header.algorithm) {
-        Candidates::Named(key) => verify(token, [key]).map(Proof::Holds),
+        Candidates::Named(key) => match verify(token, [key]) {
+            Err(Reason::BadSignature) => Ok(Proof::BadSignature),
+            proof => proof.map(Proof::Holds),
+        },
         // That none of the nameless holds says only that the key is not among them.
         Candidates::Unnamed(keys) => match verify(token, keys.into_iter().flatten()) {
             Err(Reason::BadSignature) => Ok(Proof::UnknownKey),
@@ -171,7 +211,6 @@ pub(crate) fn prove<'t>(token: &'t Unverified<'t>, held: &Held, now: Timestamp) 
 
 /// A token that no key at hand has proven, and all that bears on what to say of it.
 struct Unproven<'j> {
-    place: usize,
     issuer: &'j TrustedIssuer,
     token: &'j Unverified<'j>,
     held: &'j Held,
@@ -182,38 +221,82 @@ struct Unproven<'j> {
 impl Unproven<'_> {
     /// Nothing can be judged without keys: never a 401 (tenet 4), unless the token is not worth asking for.
     fn without_keys(&self) -> Stop {
-        match self.supply {
-            None if self.held.is_remote() => self.wanted(Need::Keys { issuer: self.place }),
-            None | Some(_) => self.unavailable(),
+        let barred = self.held.remote().map(|remote| remote.published.barred(self.now));
+        let refusal = self.unavailable(barred);
+        match (self.supply, barred) {
+            (None | Some(Supply::Resolved), Some(_)) => self.wanted(Need::Keys { issuer: self.name() }, refusal),
+            _ => Stop::Refused(refusal),
         }
     }
 
     /// 401 once the issuer's current keys have judged it; 503 while they are older and the issuer could not be asked.
     fn unknown_key(&self) -> Stop {
         let kid = self.token.header.kid.as_deref();
+        let barred = self.held.remote().map(|remote| remote.published.unknown_barred(self.now));
+        let refusal = self.unavailable(barred);
         match (self.supply, self.held.unknown_key(kid, self.now)) {
             (Some(Supply::Fetched), _) | (_, UnknownKey::Absent) => Reason::UnknownKey.into(),
-            (None, UnknownKey::Ask) => self.wanted(Need::UnknownKey { issuer: self.place, kid: kid.map(Into::into) }),
-            (None, UnknownKey::Undecided) | (Some(_), UnknownKey::Ask | UnknownKey::Undecided) => self.unavailable(),
+            (None | Some(Supply::Resolved), UnknownKey::Ask) => {
+                self.wanted(Need::UnknownKey { issuer: self.name(), kid: kid.map(Into::into) }, refusal)
+            }
+            _ => Stop::Refused(refusal),
         }
     }
 
-    /// States a need, unless the token is not worth a fetch: a stranger's or an expired one causes none.
-    fn wanted(&self, need: Need) -> Stop {
-        let rules = &self.issuer.rules;
-        match Hint::read(self.token) {
+    /// The key at hand has judged it, so it is 401 whatever the network does. Where the issuer may be asked, it is: the name may
+    /// belong to another key by now.
+    fn bad_signature(&self) -> Stop {
+        let barred = self.held.remote().map(|remote| remote.published.unknown_barred(self.now));
+        match (self.supply, barred) {
+            (None | Some(Supply::Resolved), Some(Duration::ZERO)) if self.is_worth_asking().is_ok() => {
+                Stop::Wanted(Need::RenamedKey { issuer: self.name() }, Reason::BadSignature.into())
+            }
+            _ => Reason::BadSignature.into(),
+        }
+    }
+
+    /// States a need, unless the token is not worth a fetch.
+    fn wanted(&self, need: Need, meanwhile: Refusal) -> Stop {
+        match self.is_worth_asking() {
+            Ok(()) => Stop::Wanted(need, meanwhile),
             Err(reason) => reason.into(),
-            Ok(hint) if !hint.names(rules.issuer.as_str()) => Reason::UntrustedIssuer.into(),
-            Ok(hint) if hint.is_expired(self.now, rules.leeway) => Reason::Expired.into(),
-            Ok(_) => Stop::Wanted(need),
         }
     }
 
-    fn unavailable(&self) -> Stop {
-        let cause = match self.supply {
-            Some(Supply::Unreachable(cause)) => Some(Arc::clone(cause)),
-            Some(Supply::Fetched | Supply::BudgetSpent) | None => None,
-        };
-        Stop::Refused(Refusal { reason: Reason::KeysUnavailable, cause })
+    /// A stranger's token or an expired one causes no fetch.
+    fn is_worth_asking(&self) -> Result<(), Reason> {
+        let rules = &self.issuer.rules;
+        let hint = Hint::read(self.token)?;
+        if !hint.names(rules.issuer.as_str()) {
+            return Err(Reason::UntrustedIssuer);
+        }
+        if hint.is_expired(self.now, rules.leeway) { Err(Reason::Expired) } else { Ok(()) }
     }
+
+    fn name(&self) -> IssuerId {
+        self.issuer.rules.issuer.clone()
+    }
+
+    /// Never judged, for `barred` at least: how long the issuer is not asked; `None` where there is nobody to ask.
+    fn unavailable(&self, barred: Option<Duration>) -> Refusal {
+        let known = self.held.remote().and_then(|remote| remote.last_error.clone());
+        match barred {
+            Some(barred) => unavailable(self.supply, known, barred.saturating_add(SOON)),
+            None => unavailable(self.supply, known, LATER),
+        }
+    }
+}
+
+/// How soon to come again after a question that is on its way.
+pub(crate) const SOON: Duration = Duration::from_secs(1);
+/// How soon to come again where nothing is on its way.
+const LATER: Duration = Duration::from_secs(5);
+
+/// Never judged, for so long.
+fn unavailable(supply: Option<&Supply>, known: Option<Cause>, retry_after: Duration) -> Refusal {
+    let cause = match supply {
+        Some(Supply::Unreachable(cause)) => Some(Arc::clone(cause)),
+        Some(Supply::Resolved | Supply::Fetched | Supply::BudgetSpent) | None => known,
+    };
+    Refusal { reason: Reason::KeysUnavailable, cause, retry_after: Some(retry_after) }
 }

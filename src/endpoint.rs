@@ -17,6 +17,13 @@ pub enum PlainHttp {
     OnLoopback,
 }
 
+/// Whether an issuer may lie at a loopback, private or link-local address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PrivateAddresses {
+    Refused,
+    Allowed,
+}
+
 /// An absolute URL that may be asked: checked once, when it is made.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint(http::Uri);

@@ -8,7 +8,7 @@ use crate::claims::rules::{AudienceRule, Binding, Profile, Rules};
 use crate::config_error::ConfigError;
 #[cfg(feature = "driver")]
 use crate::endpoint::Endpoint;
-use crate::endpoint::{self, PlainHttp};
+use crate::endpoint::{self, PlainHttp, PrivateAddresses};
 use crate::issuer_id::IssuerId;
 use crate::jose::algorithm::{Algorithm, Algorithms};
 use crate::jose::key_set::{KeySet, MAX_TRIED};
@@ -35,6 +35,7 @@ pub struct Issuer {
     binding: Binding,
     names: ClaimNames,
     plain_http: PlainHttp,
+    addresses: PrivateAddresses,
     /// Where handed-over keys lie. Fetched keys get a place of their own in each validator.
     handed_over: Option<Arc<KeyStore>>,
 }
@@ -62,6 +63,7 @@ impl Issuer {
             binding: Binding::MustBeProven,
             names: ClaimNames::default(),
             plain_http: PlainHttp::default(),
+            addresses: PrivateAddresses::Allowed,
             handed_over: handed_over.map(|keys| Arc::new(KeyStore::pushed(keys))),
         }
     }
@@ -140,6 +142,13 @@ impl Issuer {
         self
     }
 
+    /// As a resolver named it: its addresses are another's choice.
+    #[cfg(feature = "driver")]
+    pub(crate) const fn resolved(mut self, addresses: PrivateAddresses) -> Self {
+        self.addresses = addresses;
+        self
+    }
+
     /// A handle by which the program installs newer keys at any time, from any thread. It serves every validator that trusts
     /// a clone of this issuer.
     ///
@@ -173,7 +182,7 @@ impl Issuer {
         let remote = self.remote()?;
         Ok(TrustedIssuer {
             algorithms,
-            keys: self.handed_over.unwrap_or_else(|| Arc::new(KeyStore::remote())),
+            keys: self.handed_over.unwrap_or_else(|| Arc::new(KeyStore::remote(defaults.max_stale))),
             #[cfg(feature = "driver")]
             remote,
             rules: Rules {
@@ -268,10 +277,16 @@ impl Issuer {
         match &self.source {
             Source::Pushed | Source::Secrets(_) => Ok(None),
             Source::Jwks(url) => match Endpoint::new(url, self.plain_http) {
-                Ok(endpoint) => Ok(Some(RemoteKeys { place: Place::Jwks(endpoint), plain_http: self.plain_http })),
+                Ok(endpoint) => Ok(Some(RemoteKeys {
+                    place: Place::Jwks(endpoint),
+                    plain_http: self.plain_http,
+                    addresses: self.addresses,
+                })),
                 Err(problem) => Err(ConfigError::invalid_url("jwks", url, problem)),
             },
-            Source::Discovery => Ok(Some(RemoteKeys { place: Place::Discovery, plain_http: self.plain_http })),
+            Source::Discovery => {
+                Ok(Some(RemoteKeys { place: Place::Discovery, plain_http: self.plain_http, addresses: self.addresses }))
+            }
         }
     }
 }
@@ -305,9 +320,12 @@ impl DangerousIssuer {
 }
 
 /// What an issuer takes from its validator where it says nothing itself.
+#[derive(Clone)]
 pub(crate) struct Defaults {
     pub(crate) audiences: Vec<String>,
     pub(crate) leeway: Duration,
+    /// How old fetched keys may become.
+    pub(crate) max_stale: Duration,
 }
 
 /// An issuer as the judge knows it.
@@ -325,6 +343,7 @@ pub(crate) struct TrustedIssuer {
 pub(crate) struct RemoteKeys {
     pub(crate) place: Place,
     pub(crate) plain_http: PlainHttp,
+    pub(crate) addresses: PrivateAddresses,
 }
 
 #[cfg(feature = "driver")]

@@ -1,5 +1,6 @@
 //! The name of an authorization server.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,5 +32,12 @@ impl fmt::Debug for IssuerId {
 impl fmt::Display for IssuerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// A table of identifiers is asked by their text.
+impl Borrow<str> for IssuerId {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }

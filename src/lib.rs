@@ -17,6 +17,7 @@ mod credentials;
 )]
 mod decision;
 mod endpoint;
+mod health;
 mod issuer;
 mod issuer_id;
 mod jose;
@@ -27,10 +28,12 @@ mod jose;
 mod keys;
 #[cfg(feature = "driver")]
 mod metadata;
+mod observe;
 mod reason;
 mod rejection;
 mod requirement;
 mod scope;
+mod tenants;
 mod token;
 #[cfg(feature = "tower")]
 mod tower;
@@ -50,6 +53,7 @@ pub use clock::{Clock, SystemClock, Timestamp};
 pub use config_error::ConfigError;
 pub use credentials::Credentials;
 pub use endpoint::PlainHttp;
+pub use health::{Health, IssuerHealth, KeyState};
 pub use issuer::{DangerousIssuer, Issuer};
 pub use issuer_id::IssuerId;
 pub use jose::algorithm::{Algorithm, Algorithms};
@@ -58,10 +62,13 @@ pub use jose::key_set::{KeySet, LeftOut, NotAKeySet};
 pub use jose::secret::Secret;
 pub use jose::thumbprint::thumbprint;
 pub use keys::store::KeyHandle;
+pub use observe::{Event, FetchCause, FetchOutcome, Judged, Observe};
 pub use reason::{Family, Reason};
 pub use rejection::Rejection;
 pub use requirement::Requirement;
 pub use scope::{Scope, ScopePolicy};
+#[cfg(feature = "driver")]
+pub use tenants::{DangerousTenants, Tenants};
 pub use token::{AccessToken, ClaimsError};
 #[cfg(feature = "tower")]
 pub use tower::{Guarded, GuardedBody, Preflight, RequireToken, RequireTokenLayer};

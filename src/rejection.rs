@@ -85,13 +85,14 @@ impl Rejection {
         }
     }
 
-    pub(crate) fn unavailable(
+    /// When to come again, why, and whether waiting helps.
+    pub(crate) fn later(
         mut self,
-        retry_after: Duration,
+        retry_after: Option<Duration>,
         cause: Option<Arc<dyn Error + Send + Sync>>,
         network: Network,
     ) -> Self {
-        self.retry_after = Some(retry_after.max(Duration::from_secs(1)));
+        self.retry_after = retry_after.map(|wait| wait.max(Duration::from_secs(1)));
         self.cause = cause;
         self.network = network;
         self
@@ -243,8 +244,8 @@ mod tests {
     fn retry_after_is_rounded_up_and_never_zero() {
         let realm = Realm::new("r", None);
         for (given, said) in [(0, "1"), (1_000, "1"), (1_001, "2"), (59_999, "60")] {
-            let rejection = Rejection::new(Reason::KeysUnavailable, &realm, None).unavailable(
-                Duration::from_millis(given),
+            let rejection = Rejection::new(Reason::KeysUnavailable, &realm, None).later(
+                Some(Duration::from_millis(given)),
                 None,
                 Network::MadeNoDifference,
             );

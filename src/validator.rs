@@ -4,21 +4,26 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+#[cfg(feature = "driver")]
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::credentials::Credentials;
+use crate::decision::{Need, Refusal, Trusted, Verdict, decide};
 #[cfg(feature = "driver")]
-use crate::decision::{Need, Supply};
-use crate::decision::{Refusal, Trusted, Verdict, decide};
-#[cfg(feature = "driver")]
+use crate::decision::{SOON, Supply};
+use crate::health::Health;
 use crate::issuer::TrustedIssuer;
-use crate::reason::{Family, Reason};
+#[cfg(feature = "driver")]
+use crate::issuer_id::IssuerId;
+use crate::observe::{Judged, Listeners};
+#[cfg(any(feature = "axum", feature = "driver"))]
+use crate::reason::Reason;
 use crate::rejection::{Network, Realm, Rejection};
 use crate::requirement::Requirement;
 use crate::token::AccessToken;
 #[cfg(feature = "driver")]
-use crate::wire::driver::Driver;
+use crate::wire::driver::{Answer, Driver, Patience};
 #[cfg(feature = "driver")]
 use crate::wire::fetch::FetchError;
 
@@ -47,14 +52,10 @@ pub(crate) struct Inner {
     pub(crate) trusted: Trusted,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) realm: Realm,
+    pub(crate) listeners: Listeners,
     #[cfg(feature = "driver")]
     pub(crate) driver: Driver,
 }
-
-/// How soon a client may come again after a question that is on its way.
-const SOON: Duration = Duration::from_secs(1);
-/// How soon a client may come again while the issuer cannot be asked: the longest wait between two tries in that case.
-const LATER: Duration = Duration::from_secs(5);
 
 impl Validator {
     pub(crate) fn new(inner: Inner) -> Self {
@@ -69,17 +70,33 @@ impl Validator {
     /// # Errors
     /// [`Rejection`], with the reason for the operator and the answer for the client.
     pub fn check(&self, presented: &Credentials<'_>, demand: &Requirement) -> Result<AccessToken, Rejection> {
-        match self.decide(presented, demand) {
-            Verdict::Known(result) => result.map_err(|refusal| self.reject(refusal, demand)),
-            #[cfg(feature = "driver")]
-            Verdict::Wanted(need) => {
+        let now = self.0.clock.now();
+        let result = match decide(&self.0.trusted, presented, demand, None, now) {
+            Verdict::Known(Ok(token)) => Ok(token),
+            Verdict::Known(Err(refusal)) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
+            Verdict::Wanted(need, meanwhile) => {
                 // Heals itself: a later check finds what was brought.
-                let is_on_its_way = self.0.driver.start(need);
-                Err(self.not_yet(demand, if is_on_its_way { Network::CouldDecide } else { Network::MadeNoDifference }))
+                let network = self.begin(need, &meanwhile);
+                Err(self.reject(meanwhile, demand, network))
             }
-            #[cfg(not(feature = "driver"))]
-            Verdict::Wanted(_) => Err(self.not_yet(demand, Network::MadeNoDifference)),
-        }
+        };
+        self.finish(result, now)
+    }
+
+    /// The judgement from memory, or `None` where [`validate`](Self::validate) has to be asked.
+    #[cfg(feature = "tower")]
+    pub(crate) fn judge_at_once(
+        &self,
+        presented: &Credentials<'_>,
+        demand: &Requirement,
+    ) -> Option<Result<AccessToken, Rejection>> {
+        let now = self.0.clock.now();
+        let result = match decide(&self.0.trusted, presented, demand, None, now) {
+            Verdict::Known(Ok(token)) => Ok(token),
+            Verdict::Known(Err(refusal)) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
+            Verdict::Wanted(..) => return None,
+        };
+        Some(self.finish(result, now))
     }
 
     /// Judges what a request presented, and waits for the network where that takes it: at most 1 s for a key that is not at
@@ -91,27 +108,46 @@ impl Validator {
     /// [`Rejection`], with the reason for the operator and the answer for the client.
     #[cfg(feature = "driver")]
     pub async fn validate(&self, presented: &Credentials<'_>, demand: &Requirement) -> Result<AccessToken, Rejection> {
+        let began = self.0.clock.now();
         let mut supply: Option<Supply> = None;
         for _ in 0..ROUNDS {
             let now = self.0.clock.now();
             match decide(&self.0.trusted, presented, demand, supply.as_ref(), now) {
-                Verdict::Known(result) => return result.map_err(|refusal| self.reject(refusal, demand)),
-                Verdict::Wanted(need) => supply = Some(self.0.driver.ask(need).wait().await),
+                Verdict::Known(Ok(token)) => return self.finish(Ok(token), began),
+                Verdict::Known(Err(refusal)) => {
+                    let rejection = self.reject(refusal, demand, Network::MadeNoDifference);
+                    return self.finish(Err(rejection), began);
+                }
+                Verdict::Wanted(need, _) => supply = Some(self.0.driver.ask(need, Patience::OneAnswer).wait().await),
             }
         }
-        Err(self.not_yet(demand, Network::MadeNoDifference))
+        let endless = Refusal { retry_after: Some(SOON), ..Reason::KeysUnavailable.into() };
+        self.finish(Err(self.reject(endless, demand, Network::MadeNoDifference)), began)
     }
 
-    /// Fetches the first keys of every issuer, so that a program can refuse to start without them.
+    /// Fetches the first keys of every issuer that is trusted by name, so that a program can refuse to start without them. Each is
+    /// asked once; what is known of an issuer that does not answer is known after 25 s at the latest.
     ///
     /// # Errors
-    /// [`FetchError::Issuer`] names the first issuer, in the order in which they were trusted, whose keys could not be had.
+    /// [`FetchError::Issuer`] names the first issuer, in the order in which they were trusted, whose keys could not be had, and
+    /// says why.
     #[cfg(feature = "driver")]
     pub async fn warm_up(&self) -> Result<(), FetchError> {
-        self.bring(|issuer| Need::Keys { issuer }).await
+        self.bring(|issuer| Need::Keys { issuer }, Patience::Until(WARM_UP)).await
+    }
+
+    /// The same, and an issuer that cannot be asked is asked again for so long: for a program that starts together with its
+    /// issuer.
+    ///
+    /// # Errors
+    /// As [`warm_up`](Self::warm_up), with what went wrong the last time.
+    #[cfg(feature = "driver")]
+    pub async fn wait_until_ready(&self, limit: Duration) -> Result<(), FetchError> {
+        self.bring(|issuer| Need::Keys { issuer }, Patience::Success(limit)).await
     }
 
     /// Fetches the keys of every issuer anew, whatever their age: for when the program has learned that a key is compromised.
+    /// Issuers that were resolved are asked too.
     ///
     /// A fetch that began before the call does not count: another follows it. An issuer that asked to be left alone is left
     /// alone, and that is an error.
@@ -120,51 +156,131 @@ impl Validator {
     /// [`FetchError::Issuer`] names the first issuer, in the order in which they were trusted, whose keys could not be had.
     #[cfg(feature = "driver")]
     pub async fn refresh_now(&self) -> Result<(), FetchError> {
-        self.bring(|issuer| Need::Fresh { issuer }).await
+        let asked = self.ask_each(|issuer| Need::Fresh { issuer }, Patience::Until(WARM_UP));
+        let resolved = self.0.trusted.resolved.as_ref().map(|resolved| resolved.read().clone_names());
+        let fresh = |issuer: IssuerId| {
+            let answer = self.0.driver.ask(Need::Fresh { issuer: issuer.clone() }, Patience::Until(WARM_UP));
+            (issuer, answer)
+        };
+        let resolved: Vec<_> = resolved.into_iter().flatten().map(fresh).collect();
+        all_fetched(asked.into_iter().chain(resolved)).await
     }
 
     #[cfg(feature = "driver")]
-    async fn bring(&self, need: impl Fn(usize) -> Need) -> Result<(), FetchError> {
-        let remote = |(place, issuer): (usize, &TrustedIssuer)| {
-            issuer.remote.is_some().then(|| (issuer.rules.issuer.clone(), self.0.driver.ask(need(place))))
-        };
-        // All are asked before the first is waited for.
-        let asked: Vec<_> = self.0.trusted.issuers.iter().enumerate().filter_map(remote).collect();
-        for (issuer, answer) in asked {
-            let source: Arc<dyn Error + Send + Sync> = match answer.wait().await {
-                Supply::Fetched => continue,
-                Supply::Unreachable(source) => source,
-                Supply::BudgetSpent => {
-                    Arc::new(FetchError::other("it was asked a moment ago, and is not asked again yet"))
-                }
-            };
-            return Err(FetchError::Issuer { issuer, source });
-        }
-        Ok(())
+    async fn bring(&self, need: impl Fn(IssuerId) -> Need, patience: Patience) -> Result<(), FetchError> {
+        all_fetched(self.ask_each(need, patience)).await
     }
 
-    /// The judgement from memory.
-    pub(crate) fn decide(&self, presented: &Credentials<'_>, demand: &Requirement) -> Verdict {
-        decide(&self.0.trusted, presented, demand, None, self.0.clock.now())
+    /// Asks for something of every issuer that is trusted by name and whose keys are fetched. All are asked at once.
+    #[cfg(feature = "driver")]
+    fn ask_each(&self, need: impl Fn(IssuerId) -> Need, patience: Patience) -> Vec<(IssuerId, Answer)> {
+        let remote = self.0.trusted.issuers.iter().filter(|issuer| issuer.remote.is_some());
+        remote
+            .map(|issuer| {
+                let issuer = issuer.rules.issuer.clone();
+                let answer = self.0.driver.ask(need(issuer.clone()), patience);
+                (issuer, answer)
+            })
+            .collect()
+    }
+
+    /// How the keys of every trusted issuer are, from memory.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let now = self.0.clock.now();
+        let health = |issuer: &TrustedIssuer| issuer.keys.read().health(issuer.rules.issuer.clone(), now);
+        let mut issuers: Vec<_> = self.0.trusted.issuers.iter().map(health).collect();
+        if let Some(resolved) = &self.0.trusted.resolved {
+            issuers.extend(resolved.read().issuers().map(health));
+        }
+        Health::new(issuers, self.0.trusted.issuers.len())
+    }
+
+    /// Whether tokens of every issuer that is trusted by name can be judged, from memory: for a readiness probe.
+    ///
+    /// Where keys are missing they are on their way from then on, so that a program which gets no request before it is ready
+    /// does become so.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let now = self.0.clock.now();
+        let mut is_ready = true;
+        for issuer in &*self.0.trusted.issuers {
+            let keys = issuer.keys.read();
+            if !keys.is_usable(now) {
+                is_ready = false;
+                #[cfg(feature = "driver")]
+                if keys.remote().is_some() {
+                    self.0.driver.start(Need::Keys { issuer: issuer.rules.issuer.clone() });
+                }
+            }
+        }
+        is_ready
+    }
+
+    /// Sends a need on its way; says whether `validate`, which waits for what comes of it, could decide otherwise.
+    #[cfg(feature = "driver")]
+    fn begin(&self, need: Need, meanwhile: &Refusal) -> Network {
+        let is_on_its_way = self.0.driver.start(need);
+        let is_soon = meanwhile.retry_after.is_none_or(|wait| wait <= SOON);
+        if is_on_its_way && is_soon { Network::CouldDecide } else { Network::MadeNoDifference }
+    }
+
+    #[cfg(not(feature = "driver"))]
+    #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "its twin sends the need on its way")]
+    const fn begin(&self, _need: Need, _meanwhile: &Refusal) -> Network {
+        Network::MadeNoDifference
+    }
+
+    /// What happens once to each judgement.
+    fn finish(&self, result: Result<AccessToken, Rejection>, began: Timestamp) -> Result<AccessToken, Rejection> {
+        #[cfg(feature = "driver")]
+        self.0.driver.notice(began);
+        if let (Some(resolved), Ok(token)) = (&self.0.trusted.resolved, &result) {
+            resolved.note_accepted(token.issuer(), began);
+        }
+        if !self.0.listeners.is_empty() {
+            let took = self.0.clock.now().uptime().saturating_sub(began.uptime());
+            let issuer = result.as_ref().ok().map(AccessToken::issuer);
+            let refused = result.as_ref().err().map(Rejection::reason);
+            self.0.listeners.judged(&Judged { issuer, refused, took });
+        }
+        result
+    }
+
+    /// Refuses a request that no judge was asked about.
+    #[cfg(feature = "axum")]
+    pub(crate) fn refuse(&self, reason: Reason, demand: &Requirement) -> Rejection {
+        self.reject(reason.into(), demand, Network::MadeNoDifference)
     }
 
     /// Dresses a refusal as an answer.
-    pub(crate) fn reject(&self, refusal: Refusal, demand: &Requirement) -> Rejection {
+    fn reject(&self, refusal: Refusal, demand: &Requirement, network: Network) -> Rejection {
         let rejection = Rejection::new(refusal.reason, &self.0.realm, demand.to_ask_for());
-        match refusal.reason.family() {
-            Family::Unavailable => rejection.unavailable(LATER, refusal.cause, Network::MadeNoDifference),
-            _ => rejection,
-        }
-    }
-
-    fn not_yet(&self, demand: &Requirement, network: Network) -> Rejection {
-        Rejection::new(Reason::KeysUnavailable, &self.0.realm, demand.to_ask_for()).unavailable(SOON, None, network)
+        rejection.later(refusal.retry_after, refusal.cause, network)
     }
 }
 
-/// A token can need its issuer's first keys, and then a newer one; a third round ends the matter.
+/// A token can need its issuer resolved, its first keys, and then a newer one: three supplies, each judged.
 #[cfg(feature = "driver")]
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 4;
+
+/// How long it may take to learn what came of asking every issuer once: an exchange for the metadata in each of its forms,
+/// and one for the keys, each within the limit of a fetch.
+#[cfg(feature = "driver")]
+const WARM_UP: Duration = Duration::from_secs(25);
+
+#[cfg(feature = "driver")]
+async fn all_fetched(asked: impl IntoIterator<Item = (IssuerId, Answer)>) -> Result<(), FetchError> {
+    for (issuer, answer) in asked {
+        let source: Arc<dyn Error + Send + Sync> = match answer.wait().await {
+            Supply::Fetched | Supply::Resolved => continue,
+            Supply::Unreachable(source) => source,
+            Supply::BudgetSpent => Arc::new(FetchError::other("it was asked a moment ago, and is not asked again yet")),
+        };
+        return Err(FetchError::Issuer { issuer, source });
+    }
+    Ok(())
+}
 
 impl fmt::Debug for Validator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,8 +16,19 @@ const ROOMS: [(u8, &[&str]); 8] = [
     (7, &["tower", "axum", "client", "testing"]),
     (6, &["validator", "builder"]),
     (5, &["wire", "keys/remote", "introspection/remote"]),
-    (4, &["issuer", "decision"]),
-    (3, &["keys/store", "keys/refresh", "keys/unknown_key", "introspection/cache", "token_cache", "binding"]),
+    (4, &["issuer", "decision", "tenants"]),
+    (
+        3,
+        &[
+            "keys/store",
+            "keys/published",
+            "keys/refresh",
+            "keys/unknown_key",
+            "introspection/cache",
+            "token_cache",
+            "binding",
+        ],
+    ),
     (
         2,
         &[
@@ -30,10 +41,12 @@ const ROOMS: [(u8, &[&str]); 8] = [
             "rejection",
             "metadata",
             "client_auth",
+            "health",
+            "observe",
         ],
     ),
     (1, &["jose"]),
-    (0, &["scope", "reason", "clock", "cache", "observe", "issuer_id", "config_error", "endpoint", "manual"]),
+    (0, &["scope", "reason", "clock", "cache", "issuer_id", "config_error", "endpoint", "manual"]),
 ];
 
 /// A porch is used by nobody, with these exceptions (who, whom).
@@ -47,7 +60,7 @@ enum Door {
 use Door::{From, In};
 
 const DOORS: [(&str, Door); 24] = [
-    ("arc_swap", In(&["keys/store"])),
+    ("arc_swap", In(&["keys/store", "tenants"])),
     ("aws_lc_rs", In(&["jose/crypto"])),
     ("axum_core", In(&["axum"])),
     ("base64_simd", In(&["jose/base64url", "testing"])),

@@ -42,6 +42,11 @@ impl Hint {
         }
     }
 
+    /// The issuer that the token names, believed by nobody yet.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// Whether this is the issuer that the token names, byte for byte.
     pub(crate) fn names(&self, issuer: &str) -> bool {
         *self.issuer == *issuer

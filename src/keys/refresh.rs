@@ -6,21 +6,28 @@
 //! 2. No request owns an order: whoever stops waiting cancels nothing.
 //! 3. A failure changes no key. Neither does a set without a usable key, until three answers over at least a minute agree.
 //! 4. An answer to an older order never replaces the answer to a newer one.
-//! 5. Orders for unknown keys have a budget of their own: in any window of length w at most 2 + floor(w / 30 s) (I3).
+//! 5. Orders for unknown keys and for signatures that do not fit their key have one budget of their own: in any window of
+//!    length w at most 2 + floor(w / 30 s) (I3).
 //! 6. Keys are unusable once their last successful fetch is longer ago than the hard limit (I1).
 //! 7. After a failure nothing at all is ordered before the wait is over, and never before a `Retry-After` is.
 //! 8. What is remembered of requests is bounded (I10).
+//! 9. Restored keys are never younger than they were when they were saved, and are fetched anew at once.
 //!
 //! What holds us back is measured by the monotonic clock alone, so that a wall clock that jumps ahead cannot make us hammer an
 //! issuer. What ages keys is measured by whichever clock says longer, so that neither a clock that was set back nor a
 //! computer that slept can make them young.
+
+mod jitter;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::keys::unknown_key::UnknownKey;
+use crate::health::KeyState;
+use crate::keys::published::{Published, Remembered, Success, is_usable, remembers, state};
+use crate::observe::FetchCause;
+use jitter::Jitter;
 
 /// The hard limit unless it is set otherwise.
 pub(crate) const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -35,7 +42,6 @@ const UNKNOWN_PERIOD: Duration = Duration::from_secs(30);
 /// Two periods may be spent at once, so the second order comes when one is still owed.
 const UNKNOWN_BURST: Duration = UNKNOWN_PERIOD;
 const REMEMBERED: usize = 256;
-const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -53,20 +59,7 @@ const CONFIRMING_TIME: Duration = Duration::from_secs(60);
 pub(crate) struct Order {
     /// Larger for an order that was given later.
     pub(crate) id: u64,
-    pub(crate) cause: Cause,
-}
-
-/// Why keys are fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// There are no usable keys, and somebody needs them.
-    NoKeys,
-    /// The keys have come of age, or the last attempt failed.
-    Timed,
-    /// A token names a key that is not there.
-    UnknownKey,
-    /// The program asked.
-    Asked,
+    pub(crate) cause: FetchCause,
 }
 
 /// What is to be done about a token that names an unknown key.
@@ -88,14 +81,20 @@ pub(crate) enum Contents {
     Usable,
     /// Not one usable key.
     Empty,
+    /// What is there already (304).
+    Unchanged,
 }
 
 /// What is to be done with a fetched set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Install,
-    /// The set that was there stays.
-    Keep,
+    /// The set that was there stays, and is as good as a new one.
+    Renew,
+    /// The set that was there stays, as old as it is: what was fetched has no usable key, and is not confirmed.
+    Unconfirmed,
+    /// The set that was there stays: it answers a newer order.
+    Late,
 }
 
 /// The machine.
@@ -124,14 +123,6 @@ struct Open {
 }
 
 #[derive(Debug)]
-struct Success {
-    id: u64,
-    at: Timestamp,
-    /// How long after it the keys are fetched again.
-    refresh_after: Duration,
-}
-
-#[derive(Debug)]
 struct Failure {
     at: Timestamp,
     /// How many in a row.
@@ -145,12 +136,6 @@ struct Failure {
 struct Empties {
     first: Timestamp,
     count: u32,
-}
-
-#[derive(Clone, Debug)]
-struct Remembered {
-    kid: Arc<str>,
-    at: Timestamp,
 }
 
 impl Refresh {
@@ -171,18 +156,29 @@ impl Refresh {
         }
     }
 
+    /// Keys were restored that are so old. What the issuer itself has said meanwhile counts for more.
+    pub(crate) fn restored(&mut self, now: Timestamp, age: Duration) -> Outcome {
+        if self.success.is_some() {
+            return Outcome::Late;
+        }
+        // Invariant 9.
+        let (lifetime, refresh_after) = (Duration::ZERO, Duration::ZERO);
+        self.success = Some(Success { id: 0, at: now, aged: age, lifetime, refresh_after });
+        Outcome::Install
+    }
+
     /// A request, or a program that warms up, found no usable keys.
     pub(crate) fn need_keys(&mut self, now: Timestamp) -> Option<Order> {
         if self.usable(now) {
             return None;
         }
         self.needed = Some(now);
-        self.order_if_free(Cause::NoKeys, now)
+        self.order_if_free(FetchCause::NoKeys, now)
     }
 
     /// The program wants fresh keys, whatever their age.
     pub(crate) fn asked(&mut self, now: Timestamp) -> Option<Order> {
-        self.order_if_free(Cause::Asked, now)
+        self.order_if_free(FetchCause::Asked, now)
     }
 
     /// A token names a key that the set does not have, or names none and was signed by none of those that fit. What names
@@ -195,6 +191,17 @@ impl Refresh {
         if let Some(kid) = kid {
             self.await_proof(kid);
         }
+        self.order_within_budget(FetchCause::UnknownKey, now)
+    }
+
+    /// A token names a key that did not sign it: it is forged, or the issuer gave the name to another key. Nothing is
+    /// remembered, since the next token of that name may be a good one.
+    pub(crate) fn bad_signature(&mut self, now: Timestamp) -> Unknown {
+        self.give_up_lost(now);
+        self.order_within_budget(FetchCause::BadSignature, now)
+    }
+
+    fn order_within_budget(&mut self, cause: FetchCause, now: Timestamp) -> Unknown {
         if self.open.is_some() {
             return Unknown::InFlight;
         }
@@ -203,13 +210,13 @@ impl Refresh {
         }
         // Invariant 5: each order owes one period, and at most two are owed.
         self.whole_at = self.whole_at.max(now.uptime()).saturating_add(UNKNOWN_PERIOD);
-        Unknown::Fetch(self.order(Cause::UnknownKey, now))
+        Unknown::Fetch(self.order(cause, now))
     }
 
     /// Work that time alone has made due.
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<Order> {
         self.give_up_lost(now);
-        if self.until_due(now)?.is_zero() { self.order_if_free(Cause::Timed, now) } else { None }
+        if self.until_due(now)?.is_zero() { self.order_if_free(FetchCause::Timed, now) } else { None }
     }
 
     /// How long the driver may sleep before it asks [`due`](Self::due) again; for ever if `None`.
@@ -227,20 +234,21 @@ impl Refresh {
     pub(crate) fn fetched(&mut self, id: u64, now: Timestamp, lifetime: Duration, contents: Contents) -> Outcome {
         self.close(id);
         // Invariant 4.
-        if self.success.as_ref().is_some_and(|success| success.id >= id) {
-            return Outcome::Keep;
+        if self.success.is_some_and(|success| success.id >= id) {
+            return Outcome::Late;
         }
         // Invariant 3.
         if contents == Contents::Empty && !self.confirmed_empty(now) {
             self.back_off(now, None);
-            return Outcome::Keep;
+            return Outcome::Unconfirmed;
         }
-        self.success = Some(Success { id, at: now, refresh_after: self.jitter.most_of(lifetime) });
+        let refresh_after = self.jitter.most_of(lifetime);
+        self.success = Some(Success { id, at: now, aged: Duration::ZERO, lifetime, refresh_after });
         self.failure = None;
         self.empties = None;
         self.needed = None;
         self.remember_pending(id, now);
-        Outcome::Install
+        if contents == Contents::Unchanged { Outcome::Renew } else { Outcome::Install }
     }
 
     /// An order came to nothing.
@@ -258,7 +266,12 @@ impl Refresh {
 
     /// Whether there are keys that may still be used.
     pub(crate) fn usable(&self, now: Timestamp) -> bool {
-        is_usable(self.success.as_ref().map(|success| success.at), self.max_stale, now)
+        is_usable(self.success, self.max_stale, now)
+    }
+
+    /// How the keys are.
+    pub(crate) fn state(&self, now: Timestamp) -> KeyState {
+        state(self.success, self.max_stale, now)
     }
 
     /// Whether an order is open.
@@ -267,18 +280,27 @@ impl Refresh {
     }
 
     /// What readers need to answer without asking this machine.
-    pub(crate) fn published(&self) -> Published {
-        let barred = self.failure.as_ref().map(|failure| failure.at.uptime().saturating_add(failure.wait));
+    pub(crate) fn published(&self, now: Timestamp) -> Published {
+        let waits = |failure: &Failure| failure.at.uptime().saturating_add(self.wait_of(failure, now));
+        let barred_until = self.failure.as_ref().map(waits).unwrap_or_default();
         Published {
             remembered: self.remembered.iter().cloned().collect(),
-            unknown_from: self.unknown_from().max(barred.unwrap_or_default()),
+            barred_until,
+            unknown_from: self.unknown_from().max(barred_until),
             is_fetching: self.is_fetching(),
-            success: self.success.as_ref().map(|success| success.at),
+            success: self.success,
             max_stale: self.max_stale,
+            failures: self.failure.as_ref().map_or(0, |failure| failure.count),
+            next_try: self.next_try(now).map(|left| now.uptime().saturating_add(left)),
         }
     }
 
-    fn order_if_free(&mut self, cause: Cause, now: Timestamp) -> Option<Order> {
+    /// How long until the issuer is asked again, if nothing but time makes it asked; nothing while it is being asked.
+    pub(crate) fn next_try(&self, now: Timestamp) -> Option<Duration> {
+        if self.open.is_some() { Some(Duration::ZERO) } else { self.until_due(now) }
+    }
+
+    fn order_if_free(&mut self, cause: FetchCause, now: Timestamp) -> Option<Order> {
         self.give_up_lost(now);
         // Invariants 1 and 7.
         if self.open.is_some() || self.waiting(now) {
@@ -287,7 +309,7 @@ impl Refresh {
         Some(self.order(cause, now))
     }
 
-    fn order(&mut self, cause: Cause, now: Timestamp) -> Order {
+    fn order(&mut self, cause: FetchCause, now: Timestamp) -> Order {
         self.last_id = self.last_id.saturating_add(1);
         let order = Order { id: self.last_id, cause };
         self.open = Some(Open { order, since: now });
@@ -333,8 +355,11 @@ impl Refresh {
 
     fn wait_left(&self, now: Timestamp) -> Duration {
         let Some(failure) = &self.failure else { return Duration::ZERO };
-        let wait = if self.in_need(now) { failure.wait_in_need } else { failure.wait };
-        wait.saturating_sub(steady_since(now, failure.at))
+        self.wait_of(failure, now).saturating_sub(steady_since(now, failure.at))
+    }
+
+    fn wait_of(&self, failure: &Failure, now: Timestamp) -> Duration {
+        if self.in_need(now) { failure.wait_in_need } else { failure.wait }
     }
 
     /// Whether tokens are being refused for want of keys.
@@ -369,7 +394,7 @@ impl Refresh {
         for (_, kid) in self.pending.extract_if(.., |(proving, _)| *proving <= id) {
             self.remembered.push_back(Remembered { kid, at: now });
         }
-        self.remembered.retain(|entry| now.since(entry.at) < REMEMBERED_FOR);
+        self.remembered.retain(|entry| entry.is_current(now));
         // Invariant 8.
         while self.remembered.len() > REMEMBERED {
             self.remembered.pop_front();
@@ -377,92 +402,9 @@ impl Refresh {
     }
 }
 
-/// What readers need of the machine, as it was after its last change. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct Published {
-    remembered: Arc<[Remembered]>,
-    /// The uptime from which an unknown key may be asked for.
-    unknown_from: Duration,
-    is_fetching: bool,
-    success: Option<Timestamp>,
-    max_stale: Duration,
-}
-
-impl Published {
-    /// What a machine says that has not begun.
-    pub(crate) fn nothing() -> Self {
-        Refresh::new(0, MAX_STALE).published()
-    }
-
-    /// Whether there are keys that may still be used (invariant 6).
-    pub(crate) fn usable(&self, now: Timestamp) -> bool {
-        is_usable(self.success, self.max_stale, now)
-    }
-
-    /// What to think of a key that the set does not have.
-    pub(crate) fn unknown_key(&self, kid: Option<&str>, now: Timestamp) -> UnknownKey {
-        if remembers(&*self.remembered, kid, now) {
-            UnknownKey::Absent
-        } else if self.is_fetching || now.uptime() >= self.unknown_from {
-            // Whoever joins an order that is open spends nothing.
-            UnknownKey::Ask
-        } else if self.success.is_some_and(|at| now.since(at) <= UNKNOWN_PERIOD) {
-            UnknownKey::Absent
-        } else {
-            UnknownKey::Undecided
-        }
-    }
-
-    /// When keys were last fetched.
-    #[cfg(test)]
-    pub(crate) const fn last_success(&self) -> Option<Timestamp> {
-        self.success
-    }
-}
-
-fn is_usable(success: Option<Timestamp>, max_stale: Duration, now: Timestamp) -> bool {
-    success.is_some_and(|at| now.since(at) <= max_stale)
-}
-
-fn remembers<'a>(entries: impl IntoIterator<Item = &'a Remembered>, kid: Option<&str>, now: Timestamp) -> bool {
-    let Some(kid) = kid else { return false };
-    entries.into_iter().any(|entry| *entry.kid == *kid && now.since(entry.at) < REMEMBERED_FOR)
-}
-
 /// How long ago `earlier` was by the monotonic clock.
 const fn steady_since(now: Timestamp, earlier: Timestamp) -> Duration {
     now.uptime().saturating_sub(earlier.uptime())
-}
-
-/// Spreads the load of many processes (splitmix64). Nothing secret depends on it.
-#[derive(Debug)]
-struct Jitter(u64);
-
-impl Jitter {
-    /// Between half of it and all of it.
-    fn half_of(&mut self, whole: Duration) -> Duration {
-        let half = whole.checked_div(2).unwrap_or_default();
-        half.saturating_add(self.part_of(half))
-    }
-
-    /// 80 % of it, give or take 10 %.
-    fn most_of(&mut self, whole: Duration) -> Duration {
-        let tenth = whole.checked_div(10).unwrap_or_default();
-        tenth.saturating_mul(7).saturating_add(self.part_of(tenth.saturating_mul(2)))
-    }
-
-    /// Between nothing and all of it.
-    fn part_of(&mut self, whole: Duration) -> Duration {
-        let millis = u64::try_from(whole.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(self.next().checked_rem(millis.saturating_add(1)).unwrap_or_default())
-    }
-
-    const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
 }
 
 #[cfg(test)]

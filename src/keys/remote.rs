@@ -2,44 +2,103 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::issuer::{Place, RemoteKeys};
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
+use crate::metadata::WellKnown;
 use crate::wire::discovery::{discover, request};
-use crate::wire::fetch::{Fetch, FetchError, FetchLimits, judge, lifetime};
+use crate::wire::fetch::{DEFAULT_LIFETIME, Fetch, FetchError, FetchLimits, Validators, judge, lifetime};
 
-/// Keys that have just arrived.
-pub(crate) struct Loaded {
-    pub(crate) keys: KeySet,
-    /// How long they may be believed.
-    pub(crate) lifetime: Duration,
+/// What the issuer says of its keys.
+pub(crate) enum Loaded {
+    /// These are they.
+    Keys(Fresh),
+    /// They are those that are at hand, for so long if it says so.
+    Unchanged { lifetime: Option<Duration> },
 }
 
-/// Finds where the keys of an issuer lie. `known` is where they lay the last time.
+/// Keys that have just arrived.
+pub(crate) struct Fresh {
+    pub(crate) keys: KeySet,
+    /// The key set as it came.
+    pub(crate) document: Bytes,
+    /// How long they may be believed.
+    pub(crate) lifetime: Duration,
+    pub(crate) validators: Validators,
+}
+
+/// Where an issuer's keys lie, as its metadata said.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) jwks_uri: Endpoint,
+    /// Where the metadata lay; `None` where none is needed, or it is not known any more.
+    pub(crate) form: Option<WellKnown>,
+    /// When the metadata was read.
+    pub(crate) at: Timestamp,
+}
+
+/// What is thought of the place where the keys lay the last time.
+#[derive(Clone, Debug)]
+pub(crate) enum Known {
+    /// It is unknown, or there were no keys there; the metadata may lie where it lay.
+    Nothing(Option<WellKnown>),
+    /// They will be there still.
+    Good(Found),
+    /// It is time to look again; where that leads to nothing, they will be there still.
+    Old(Found),
+}
+
+/// Finds where the keys of an issuer lie.
 pub(crate) async fn find(
     fetch: &dyn Fetch,
     limits: FetchLimits,
     issuer: &IssuerId,
     remote: &RemoteKeys,
-    known: Option<Endpoint>,
-) -> Result<Endpoint, FetchError> {
-    match (&remote.place, known) {
-        (Place::Jwks(url), _) => Ok(url.clone()),
-        (Place::Discovery, Some(known)) => Ok(known),
-        (Place::Discovery, None) => {
-            let metadata = discover(fetch, issuer.as_str(), remote.plain_http, limits).await?;
-            let jwks_uri = metadata.jwks_uri().cloned();
-            jwks_uri.ok_or(FetchError::Unusable { problem: "the metadata has no jwks_uri" })
-        }
+    known: Known,
+    now: Timestamp,
+) -> Result<Found, FetchError> {
+    if let Place::Jwks(url) = &remote.place {
+        return Ok(Found { jwks_uri: url.clone(), form: None, at: now });
+    }
+    let (form, old) = match known {
+        Known::Good(found) => return Ok(found),
+        Known::Old(found) => (found.form, Some(found)),
+        Known::Nothing(form) => (form, None),
+    };
+    let found = match discover(fetch, issuer.as_str(), remote.plain_http, limits, form).await {
+        Ok((metadata, form)) => match metadata.jwks_uri() {
+            Some(jwks_uri) => Ok(Found { jwks_uri: jwks_uri.clone(), form: Some(form), at: now }),
+            None => Err(FetchError::Unusable { problem: "the metadata has no jwks_uri" }),
+        },
+        Err(error) => Err(error),
+    };
+    match (found, old) {
+        (Err(_), Some(old)) => Ok(old),
+        (found, _) => found,
     }
 }
 
-/// Fetches a key set.
-pub(crate) async fn load(fetch: &dyn Fetch, limits: FetchLimits, jwks_uri: &Endpoint) -> Result<Loaded, FetchError> {
-    let response = fetch.fetch(request(jwks_uri), limits).await?;
-    let lifetime = lifetime(response.headers());
-    let body = judge(response, limits)?;
-    let keys = KeySet::from_json(&body).map_err(|fault| FetchError::Unusable { problem: fault.0 })?;
-    Ok(Loaded { keys, lifetime })
+/// Fetches a key set; with validators, only if it is another than that which they are of.
+pub(crate) async fn load(
+    fetch: &dyn Fetch,
+    limits: FetchLimits,
+    jwks_uri: &Endpoint,
+    validators: &Validators,
+) -> Result<Loaded, FetchError> {
+    let mut request = request(jwks_uri);
+    let conditional = validators.ask(&mut request);
+    let response = fetch.fetch(request, limits).await?;
+    let stated = lifetime(response.headers());
+    if conditional && response.status() == StatusCode::NOT_MODIFIED {
+        return Ok(Loaded::Unchanged { lifetime: stated });
+    }
+    let validators = Validators::of(response.headers());
+    let document = judge(response, limits)?;
+    let keys = KeySet::from_json(&document).map_err(|fault| FetchError::Unusable { problem: fault.0 })?;
+    Ok(Loaded::Keys(Fresh { keys, document, lifetime: stated.unwrap_or(DEFAULT_LIFETIME), validators }))
 }

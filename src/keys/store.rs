@@ -1,13 +1,18 @@
 //! The keys of one issuer, as the judge finds them: read without a lock, swapped whole.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use bytes::Bytes;
 
 use crate::clock::Timestamp;
+use crate::health::{IssuerHealth, KeyState};
+use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
-use crate::keys::refresh::Published;
+use crate::keys::published::Published;
 use crate::keys::unknown_key::UnknownKey;
 
 /// The one place where an issuer's keys lie. Fetched, handed over, restored: all keys are installed here.
@@ -22,8 +27,20 @@ pub(crate) struct Held {
 enum Origin {
     /// The program answers for them.
     Pushed,
-    Remote(Published),
+    Remote(Remote),
 }
+
+/// What is known of keys that were fetched, or restored.
+pub(crate) struct Remote {
+    pub(crate) published: Published,
+    /// The key set as the issuer wrote it.
+    pub(crate) document: Bytes,
+    /// What went wrong since it was last vouched for.
+    pub(crate) last_error: Option<Cause>,
+}
+
+/// Why something failed, for whoever reads the log.
+pub(crate) type Cause = Arc<dyn Error + Send + Sync>;
 
 /// A reading of the store that stays as it is while a token is judged.
 pub(crate) type Reading = Guard<Arc<Held>>;
@@ -35,8 +52,9 @@ impl KeyStore {
     }
 
     /// A store that waits for its first keys from the network.
-    pub(crate) fn remote() -> Self {
-        Self(ArcSwap::from_pointee(Held { keys: KeySet::default(), origin: Origin::Remote(Published::nothing()) }))
+    pub(crate) fn remote(max_stale: Duration) -> Self {
+        let remote = Remote { published: Published::nothing(max_stale), document: Bytes::new(), last_error: None };
+        Self(ArcSwap::from_pointee(Held { keys: KeySet::default(), origin: Origin::Remote(remote) }))
     }
 
     pub(crate) fn read(&self) -> Reading {
@@ -48,8 +66,8 @@ impl KeyStore {
     }
 
     /// Installs what was fetched, and what its refresh machine says of it.
-    pub(crate) fn publish(&self, keys: KeySet, published: Published) {
-        self.0.store(Arc::new(Held { keys, origin: Origin::Remote(published) }));
+    pub(crate) fn publish(&self, keys: KeySet, remote: Remote) {
+        self.0.store(Arc::new(Held { keys, origin: Origin::Remote(remote) }));
     }
 }
 
@@ -57,9 +75,14 @@ impl Held {
     /// Whether there are keys to judge by at this time. A set whose every key was left out is the issuer's word too; one
     /// without a single entry, handed over by the program, is a place that waits for keys.
     pub(crate) fn is_usable(&self, now: Timestamp) -> bool {
+        self.state(now).is_usable()
+    }
+
+    pub(crate) fn state(&self, now: Timestamp) -> KeyState {
         match &self.origin {
-            Origin::Pushed => !self.keys.keys().is_empty() || !self.keys.left_out().is_empty(),
-            Origin::Remote(published) => published.usable(now),
+            Origin::Pushed if self.keys.keys().is_empty() && self.keys.left_out().is_empty() => KeyState::NeverLoaded,
+            Origin::Pushed => KeyState::Fresh,
+            Origin::Remote(remote) => remote.published.state(now),
         }
     }
 
@@ -67,13 +90,29 @@ impl Held {
     pub(crate) fn unknown_key(&self, kid: Option<&str>, now: Timestamp) -> UnknownKey {
         match &self.origin {
             Origin::Pushed => UnknownKey::Absent,
-            Origin::Remote(published) => published.unknown_key(kid, now),
+            Origin::Remote(remote) => remote.published.unknown_key(kid, now),
         }
     }
 
-    /// Whether the network can bring keys.
-    pub(crate) const fn is_remote(&self) -> bool {
-        !matches!(self.origin, Origin::Pushed)
+    /// What the network knows of them, where it can bring keys.
+    pub(crate) const fn remote(&self) -> Option<&Remote> {
+        match &self.origin {
+            Origin::Pushed => None,
+            Origin::Remote(remote) => Some(remote),
+        }
+    }
+
+    pub(crate) fn health(&self, issuer: IssuerId, now: Timestamp) -> IssuerHealth {
+        let remote = self.remote();
+        IssuerHealth {
+            issuer,
+            state: self.state(now),
+            age: remote.and_then(|remote| remote.published.age(now)),
+            keys: self.keys.clone(),
+            last_error: remote.and_then(|remote| remote.last_error.clone()),
+            failures: remote.map_or(0, |remote| remote.published.failures()),
+            next_try: remote.and_then(|remote| remote.published.next_try(now)),
+        }
     }
 }
 

@@ -126,6 +126,7 @@ impl BareJudge {
         match prove(&token, &keys, EPOCH)? {
             Proof::Holds(verified) => verified.payload(),
             Proof::NoKeys | Proof::UnknownKey => Err(Reason::UnknownKey),
+            Proof::BadSignature => Err(Reason::BadSignature),
         }
     }
 
@@ -143,7 +144,7 @@ impl BareJudge {
         let credentials = Credentials::bearer(token);
         match decide(&self.trusted(), &credentials, demand, None, self.now.unwrap_or(EPOCH)) {
             Verdict::Known(result) => result.map_err(|refusal| refusal.reason),
-            Verdict::Wanted(_) => Err(Reason::KeysUnavailable),
+            Verdict::Wanted(..) => Err(Reason::KeysUnavailable),
         }
     }
 
@@ -171,7 +172,7 @@ impl BareJudge {
                 },
             },
         };
-        Trusted { issuers: vec![issuer], max_token: 1 << 20 }
+        Trusted { issuers: [issuer].into(), resolved: None, leeway: self.leeway, max_token: 1 << 20 }
     }
 }
 

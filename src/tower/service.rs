@@ -8,7 +8,6 @@ use http::{Method, Request, Response};
 use tower_service::Service;
 
 use crate::credentials::Credentials;
-use crate::decision::Verdict;
 use crate::token::AccessToken;
 use crate::tower::future::Guarded;
 use crate::tower::guard::{Absent, Guard, Mark, Preflight};
@@ -52,16 +51,13 @@ where
             request.extensions_mut().insert(Mark(guard.clone()));
             return Guarded::passed(self.inner.call(request));
         }
-        match guard.validator.decide(&credentials, &guard.requirement) {
-            Verdict::Known(Ok(token)) => {
+        match guard.validator.judge_at_once(&credentials, &guard.requirement) {
+            Some(Ok(token)) => {
                 request.extensions_mut().insert(token);
                 Guarded::passed(self.inner.call(request))
             }
-            Verdict::Known(Err(refusal)) => {
-                let rejection = guard.validator.reject(refusal, &guard.requirement);
-                Guarded::refused(answer(rejection, &request))
-            }
-            Verdict::Wanted(_) => {
+            Some(Err(rejection)) => Guarded::refused(answer(rejection, &request)),
+            None => {
                 let judging = guard.judge_later(credentials.into_owned());
                 // The instance that was made ready is the one that is called later; a clone takes its place.
                 let fresh = self.inner.clone();
@@ -71,7 +67,6 @@ where
     }
 }
 
-/// Fetch standard, s3.2.2: a CORS preflight.
 fn is_preflight<B>(request: &Request<B>) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(ORIGIN)

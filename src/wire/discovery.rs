@@ -15,15 +15,18 @@ const FORMS: [WellKnown; 3] = [WellKnown::OpenIdAppended, WellKnown::OAuthInsert
 /// none is, so that discovery never multiplies the load of a sick server; and a document that names another issuer ends the
 /// search, since asking on until one fits would let the friendliest answer win. If no form leads anywhere, the error is that
 /// of the first.
+///
+/// `known` is the form that led to the document the last time; it is tried first, and comes back with the document.
 pub(crate) async fn discover(
     fetch: &dyn Fetch,
     issuer: &str,
     plain_http: PlainHttp,
     limits: FetchLimits,
-) -> Result<ServerMetadata, FetchError> {
+    known: Option<WellKnown>,
+) -> Result<(ServerMetadata, WellKnown), FetchError> {
     let mut asked: Vec<String> = Vec::with_capacity(FORMS.len());
     let mut first = None;
-    for form in FORMS {
+    for form in known.into_iter().chain(FORMS) {
         let address = well_known(form, issuer, plain_http).map_err(|problem| FetchError::NotAllowed { problem })?;
         // Without a path both OpenID forms are one.
         if asked.contains(&address) {
@@ -31,7 +34,7 @@ pub(crate) async fn discover(
         }
         let endpoint = Endpoint::new(&address, plain_http).map_err(|problem| FetchError::NotAllowed { problem })?;
         match ask(fetch, &endpoint, issuer, plain_http, limits).await {
-            Ok(metadata) => return Ok(metadata),
+            Ok(metadata) => return Ok((metadata, form)),
             Err(Miss::Here(error)) => first = first.or(Some(error)),
             Err(Miss::Everywhere(error)) => return Err(error),
         }

@@ -9,33 +9,37 @@
 //! 4. The thread ends when the last validator that it serves is dropped; nobody waits for it to end.
 //! 5. A panic in a [`Fetch`] is a failed fetch.
 
+mod inbox;
+mod resolving;
 mod slot;
 
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
 use std::task::{Wake, Waker};
-use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::decision::{Need, Supply};
-use crate::issuer::{RemoteKeys, TrustedIssuer};
+use crate::issuer::{Defaults, TrustedIssuer};
 use crate::issuer_id::IssuerId;
-use crate::jose::key_set::KeySet;
 use crate::keys::refresh::{Order, Refresh};
 use crate::keys::remote::{find, load};
-use crate::keys::store::KeyStore;
+use crate::keys::store::Cause;
+use crate::observe::{Event, FetchCause, FetchOutcome, Listeners};
+use crate::tenants::{Directory, Tenants};
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
-use slot::{Arrival, News, Slot, Step, Waiting};
+use crate::wire::news::News;
+pub(crate) use inbox::{Answer, Driver};
+use inbox::{Message, Unread};
+use resolving::{Resolved, Resolving};
+use slot::{Arrival, Slot, Step};
 
 /// How long finding and fetching a key set may take in all, whatever a `Fetch` makes of its limits.
 const LONGEST_LOAD: Duration = Duration::from_secs(20);
-/// Questions that nobody waits for and that may lie unread. More would only repeat them.
-const UNREAD: usize = 1024;
 /// Messages that are read before anything else is done.
 const BATCH: usize = 4096;
 /// How many may wait for one issuer at a time. More are told that the issuer cannot be asked.
@@ -43,148 +47,69 @@ const MOST_WAITING: usize = 65_536;
 /// How long the thread may sleep where nothing is due, so that a computer that slept is noticed.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
 
-/// The near end of the thread.
-pub(crate) struct Driver {
-    /// What the thread will begin with; its inbox once it has begun.
-    plan: Option<Plan>,
-    /// Behind a lock, since only who needs the network comes here; a thread that could not start, or has died, is replaced.
-    inbox: Mutex<Option<mpsc::UnboundedSender<Message>>>,
-    /// Questions that nobody waits for and that lie unread.
-    unread: Arc<AtomicUsize>,
-}
-
+/// What the thread begins with.
 #[derive(Clone)]
-struct Plan {
-    fetch: Arc<dyn Fetch>,
-    clock: Arc<dyn Clock>,
-    /// In the order of the validator's issuers; `None` for one whose keys are not fetched.
-    remotes: Vec<Option<(IssuerId, RemoteKeys, Arc<KeyStore>)>>,
-    max_stale: Duration,
+pub(crate) struct Plan {
+    pub(crate) fetch: Arc<dyn Fetch>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) issuers: Arc<[TrustedIssuer]>,
+    pub(crate) tenants: Option<(Tenants, Arc<Directory>)>,
+    pub(crate) defaults: Defaults,
+    pub(crate) listeners: Listeners,
 }
 
-enum Message {
-    Needed(Need, Option<oneshot::Sender<Supply>>),
-    Arrived { issuer: usize, order: Order, arrival: Arrival },
-    ClockTurned,
-}
-
-impl Driver {
-    /// A driver that has not begun. Without a way out it never will.
-    pub(crate) fn new(
-        fetch: Option<Arc<dyn Fetch>>,
-        clock: Arc<dyn Clock>,
-        issuers: &[TrustedIssuer],
-        max_stale: Duration,
-    ) -> Self {
-        let of_issuer = |issuer: &TrustedIssuer| {
-            let remote = issuer.remote.clone()?;
-            Some((issuer.rules.issuer.clone(), remote, Arc::clone(&issuer.keys)))
-        };
-        let remotes = issuers.iter().map(of_issuer).collect();
-        Self {
-            plan: fetch.map(|fetch| Plan { fetch, clock, remotes, max_stale }),
-            inbox: Mutex::default(),
-            unread: Arc::default(),
-        }
-    }
-
-    /// Starts what is needed and does not wait; says whether it is on its way. Where too much is asked at once the question is
-    /// dropped: the next asks again.
-    pub(crate) fn start(&self, need: Need) -> bool {
-        let Some(inbox) = self.inbox() else { return false };
-        if self.unread.fetch_add(1, Ordering::Relaxed) < UNREAD {
-            inbox.send(Message::Needed(need, None)).is_ok()
-        } else {
-            self.unread.fetch_sub(1, Ordering::Relaxed);
-            false
-        }
-    }
-
-    /// Asks for what is needed; what came of it is the receiver's to wait for.
-    ///
-    /// The inbox has no bound of its own for those who wait: there are as many of them as the program has requests, and one
-    /// who waited for a place and was then not polled would hold it against everybody.
-    pub(crate) fn ask(&self, need: Need) -> Answer {
-        let (reply, answer) = oneshot::channel();
-        if let Some(inbox) = self.inbox() {
-            let _ = inbox.send(Message::Needed(need, Some(reply)));
-        }
-        Answer(answer)
-    }
-
-    fn inbox(&self) -> Option<mpsc::UnboundedSender<Message>> {
-        let plan = self.plan.as_ref()?;
-        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        if inbox.as_ref().is_none_or(mpsc::UnboundedSender::is_closed) {
-            self.unread.store(0, Ordering::Relaxed);
-            *inbox = begin(plan.clone(), Arc::clone(&self.unread));
-        }
-        inbox.clone()
-    }
-}
-
-/// What will come of a need.
-pub(crate) struct Answer(oneshot::Receiver<Supply>);
-
-impl Answer {
-    /// Waits for it, at most as long as its kind of need may take.
-    pub(crate) async fn wait(self) -> Supply {
-        self.0.await.unwrap_or_else(|_| unreachable("the thread that fetches keys could not be started, or has ended"))
-    }
-}
-
-fn unreachable(problem: &'static str) -> Supply {
-    Supply::Unreachable(Arc::new(FetchError::other(problem)))
-}
-
-/// Starts the thread; `None` if the system has none to give.
-fn begin(plan: Plan, unread: Arc<AtomicUsize>) -> Option<mpsc::UnboundedSender<Message>> {
-    let (inbox, messages) = mpsc::unbounded_channel();
-    let post = inbox.downgrade();
-    let run = move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(Wire::new(plan, post, unread).run(messages));
-        // A name that is still being resolved must not hold the thread.
-        runtime.shutdown_background();
-    };
-    thread::Builder::new().name("scopegate-wire".to_owned()).spawn(run).ok()?;
-    Some(inbox)
+/// How long whoever asks is willing to wait, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// For one answer, or one failure, as long as a request may wait for it.
+    OneAnswer,
+    /// For one answer, or one failure, so long.
+    Until(Duration),
+    /// Through failures, so long.
+    Success(Duration),
 }
 
 /// The far end: everything that the thread knows.
 struct Wire {
-    fetch: Arc<dyn Fetch>,
-    clock: Arc<dyn Clock>,
+    plan: Plan,
     post: mpsc::WeakUnboundedSender<Message>,
-    unread: Arc<AtomicUsize>,
-    slots: Vec<Option<Slot>>,
+    unread: Unread,
+    slots: HashMap<IssuerId, Slot>,
+    resolving: Resolving,
+    news: News,
+    seeds: RandomState,
+    numbers: u64,
 }
 
 impl Wire {
-    fn new(plan: Plan, post: mpsc::WeakUnboundedSender<Message>, unread: Arc<AtomicUsize>) -> Self {
-        let seeds = RandomState::new();
-        let slot = |(place, remote): (usize, Option<(IssuerId, RemoteKeys, Arc<KeyStore>)>)| {
-            let (issuer, remote, store) = remote?;
-            let mut seed = seeds.build_hasher();
-            seed.write_usize(place);
-            Some(Slot {
-                issuer,
-                remote,
-                store,
-                keys: KeySet::default(),
-                refresh: Refresh::new(seed.finish(), plan.max_stale),
-                jwks_uri: None,
-                misses: 0,
-                last_error: None,
-                waiting: Vec::new(),
-            })
+    fn new(plan: Plan, post: mpsc::WeakUnboundedSender<Message>, unread: Unread) -> Self {
+        let news = News::new(plan.listeners.clone());
+        let mut wire = Self {
+            post,
+            unread,
+            slots: HashMap::new(),
+            resolving: Resolving::default(),
+            news,
+            seeds: RandomState::new(),
+            numbers: 0,
+            plan,
         };
-        let slots = plan.remotes.into_iter().enumerate().map(slot).collect();
-        Self { fetch: plan.fetch, clock: plan.clock, post, unread, slots }
+        for issuer in &*Arc::clone(&wire.plan.issuers) {
+            wire.open_slot(issuer);
+        }
+        wire
+    }
+
+    fn open_slot(&mut self, issuer: &TrustedIssuer) {
+        let Some(remote) = issuer.remote.clone() else { return };
+        self.numbers = self.numbers.saturating_add(1);
+        let refresh = Refresh::new(self.seeds.hash_one(self.numbers), self.plan.defaults.max_stale);
+        let slot = Slot::new(issuer, remote, refresh, self.numbers, self.plan.clock.now());
+        self.slots.insert(issuer.rules.issuer.clone(), slot);
     }
 
     async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
-        self.clock.wake_when_turned(Waker::from(Arc::new(Post(self.post.clone()))));
+        self.plan.clock.wake_when_turned(Waker::from(Arc::new(Post(self.post.clone()))));
         loop {
             let nap = self.do_what_is_due();
             let mut batch = Vec::new();
@@ -192,8 +117,8 @@ impl Wire {
                 return;
             }
             // News first: what has arrived may answer all that is asked behind it.
-            let (news, questions): (Vec<_>, Vec<_>) =
-                batch.into_iter().partition(|message| matches!(message, Message::Arrived { .. }));
+            let (questions, news): (Vec<_>, Vec<_>) =
+                batch.into_iter().partition(|message| matches!(message, Message::Needed { .. }));
             for message in news.into_iter().chain(questions) {
                 self.read(message);
             }
@@ -202,54 +127,69 @@ impl Wire {
 
     fn read(&mut self, message: Message) {
         match message {
-            Message::Needed(need, reply) => self.needed(need, reply),
-            Message::Arrived { issuer, order, arrival } => self.arrived(issuer, order, arrival),
+            Message::Needed { need, patience, reply } => self.needed(need, patience, reply),
+            Message::Arrived { issuer, slot, order, arrival } => self.arrived(&issuer, slot, order, arrival),
+            Message::Resolved { name, answer } => self.resolved(&name, answer),
             Message::ClockTurned => {}
         }
     }
 
     /// Sends what time has made due and answers whoever has waited long enough. Says how long there is nothing to do.
     fn do_what_is_due(&mut self) -> Duration {
-        let now = self.clock.now();
-        let mut nap = LONGEST_NAP;
-        for place in 0..self.slots.len() {
-            let Some(Some(slot)) = self.slots.get_mut(place) else { continue };
-            let order = slot.refresh.due(now);
+        let now = self.plan.clock.now();
+        self.unread.note(now);
+        let mut nap = self.resolving.answer_the_late(now).unwrap_or(LONGEST_NAP).min(LONGEST_NAP);
+        let mut due = Vec::new();
+        for slot in self.slots.values_mut() {
             slot.answer_the_late(now);
-            if let Some(order) = order {
-                self.send(place, order);
-            }
-            if let Some(Some(slot)) = self.slots.get(place) {
-                nap = nap.min(slot.next_wake(now).unwrap_or(nap));
-            }
+            tell_turn(&self.news, slot, now);
+            due.extend(slot.refresh.due(now).map(|order| (slot.issuer.clone(), order)));
+        }
+        for (issuer, order) in due {
+            self.send(&issuer, order);
+        }
+        for slot in self.slots.values() {
+            nap = nap.min(slot.next_wake(now).unwrap_or(nap));
         }
         // A moment, so that two clocks that round differently do not make the thread spin.
         nap.max(Duration::from_millis(1))
     }
 
-    fn needed(&mut self, need: Need, reply: Option<oneshot::Sender<Supply>>) {
+    fn needed(&mut self, need: Need, patience: Patience, reply: Option<oneshot::Sender<Supply>>) {
         if reply.is_none() {
-            self.unread.fetch_sub(1, Ordering::Relaxed);
+            self.unread.read_one();
         }
         if reply.as_ref().is_some_and(oneshot::Sender::is_closed) {
             return;
         }
-        let now = self.clock.now();
-        let place = need.issuer();
-        let Some(Some(slot)) = self.slots.get_mut(place) else { return };
-        let (order, launch) = match slot.step(&need, now) {
+        let now = self.plan.clock.now();
+        let issuer = match &need {
+            Need::Issuer { name } => {
+                let name = name.clone();
+                return self.resolve(name, reply, now);
+            }
+            Need::Keys { issuer }
+            | Need::UnknownKey { issuer, .. }
+            | Need::RenamedKey { issuer }
+            | Need::Fresh { issuer } => issuer.clone(),
+        };
+        // One that was evicted meanwhile is resolved anew by whoever comes again; dropping the reply says so.
+        let Some(slot) = self.slots.get_mut(&issuer) else { return };
+        let is_patient = matches!(patience, Patience::Success(_));
+        let launch = match slot.step(&need, now) {
+            Step::Settled(Supply::Unreachable(_) | Supply::BudgetSpent) if is_patient => None,
             Step::Settled(supply) => {
                 if let Some(reply) = reply {
                     let _ = reply.send(supply);
                 }
                 return;
             }
-            Step::Ordered(order) => (Some(order.id), Some(order)),
-            Step::Joined => (None, None),
+            Step::Ordered(order) => Some(order),
+            Step::Joined => None,
         };
         match reply {
-            Some(reply) if slot.waiting.len() < MOST_WAITING => {
-                slot.waiting.push(Waiting { need, order, since: now, reply });
+            Some(reply) if slot.waiters() < MOST_WAITING => {
+                slot.wait(need, patience, launch.map(|order| order.id), now, reply);
             }
             Some(reply) => {
                 let _ = reply.send(unreachable("too many requests wait for this issuer"));
@@ -257,52 +197,141 @@ impl Wire {
             None => {}
         }
         if let Some(order) = launch {
-            self.send(place, order);
+            self.send(&issuer, order);
         }
     }
 
     /// Carries out an order, beside everything else.
-    fn send(&self, place: usize, order: Order) {
-        let Some(Some(slot)) = self.slots.get(place) else { return };
-        slot.publish();
-        let fetch = Arc::clone(&self.fetch);
-        let (issuer, remote, known) = (slot.issuer.clone(), slot.remote.clone(), slot.jwks_uri.clone());
+    fn send(&mut self, issuer: &IssuerId, order: Order) {
+        let now = self.plan.clock.now();
+        let Some(slot) = self.slots.get_mut(issuer) else { return };
+        slot.asked = now;
+        slot.publish(now);
+        self.news.tell(|| Event::FetchBegan { issuer: issuer.clone(), cause: order.cause });
+        let fetch = Arc::clone(&self.plan.fetch);
+        let (name, remote, number) = (slot.issuer.clone(), slot.remote.clone(), slot.number);
+        let (known, validators) = (slot.known(order, now), slot.validators(order, now));
         let post = self.post.clone();
         let loading = tokio::spawn(async move {
             let limits = FetchLimits::default();
             let loading = async {
-                let jwks_uri = match find(&*fetch, limits, &issuer, &remote, known).await {
-                    Ok(jwks_uri) => jwks_uri,
+                let found = match find(&*fetch, limits, &name, &remote, known, now).await {
+                    Ok(found) => found,
                     Err(error) => return Arrival::failed(error),
                 };
-                let outcome = load(&*fetch, limits, &jwks_uri).await;
-                Arrival { jwks_uri: Some(jwks_uri), outcome }
+                let outcome = load(&*fetch, limits, &found.jwks_uri, &validators).await;
+                Arrival { found: Some(found), outcome }
             };
             let timely = tokio::time::timeout(LONGEST_LOAD, loading).await;
             timely.unwrap_or(Arrival::failed(FetchError::TimedOut(LONGEST_LOAD)))
         });
+        let issuer = issuer.clone();
         tokio::spawn(async move {
             // Invariant 5: a task that panicked is a task that failed.
             let arrival = loading.await.unwrap_or_else(|panic| Arrival::failed(FetchError::other(panic)));
             if let Some(inbox) = post.upgrade() {
-                let _ = inbox.send(Message::Arrived { issuer: place, order, arrival });
+                let _ = inbox.send(Message::Arrived { issuer, slot: number, order, arrival });
             }
         });
     }
 
-    fn arrived(&mut self, place: usize, order: Order, arrival: Arrival) {
-        let now = self.clock.now();
-        let Some(Some(slot)) = self.slots.get_mut(place) else { return };
+    fn arrived(&mut self, issuer: &IssuerId, number: u64, order: Order, arrival: Arrival) {
+        let now = self.plan.clock.now();
+        let Some(slot) = self.slots.get_mut(issuer).filter(|slot| slot.number == number) else { return };
         let news = slot.take_in(order, arrival, now);
         // Before anybody is answered: whoever hears that keys were fetched looks at once, from another thread.
-        slot.publish();
-        if news == News::Late {
+        slot.publish(now);
+        let is_late = matches!(news, slot::News::Late);
+        tell_arrival(&self.news, slot, order, news, now);
+        tell_turn(&self.news, slot, now);
+        if is_late {
             return;
         }
         if let Some(order) = slot.settle(order, now) {
-            self.send(place, order);
+            self.send(issuer, order);
         }
     }
+
+    /// Asks the resolver about an issuer, beside everything else.
+    fn resolve(&mut self, name: Box<str>, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) {
+        let Some((tenants, directory)) = &self.plan.tenants else { return };
+        if !directory.is_unknown(&name, now) {
+            if let Some(reply) = reply {
+                let _ = reply.send(Supply::Resolved);
+            }
+            return;
+        }
+        if !self.resolving.ask(&name, reply, now) {
+            return;
+        }
+        let resolve = Arc::clone(&tenants.resolve);
+        let asked = name.clone();
+        // It may block, so it has a thread of its own.
+        let resolving = tokio::task::spawn_blocking(move || resolve(&asked));
+        let post = self.post.clone();
+        tokio::spawn(async move {
+            let answer = resolving.await.map_err(|panic| Arc::new(panic) as Cause);
+            if let Some(inbox) = post.upgrade() {
+                let _ = inbox.send(Message::Resolved { name, answer });
+            }
+        });
+    }
+
+    fn resolved(&mut self, name: &str, answer: Resolved) {
+        let now = self.plan.clock.now();
+        let Some((tenants, directory)) = self.plan.tenants.clone() else { return };
+        let supply = match resolving::judge(name, answer, &tenants, &directory, &self.plan.defaults, now) {
+            resolving::Word::Admitted { evicted } => {
+                if let Some(issuer) = evicted {
+                    self.slots.remove(&issuer);
+                    self.news.tell(|| Event::IssuerEvicted { issuer });
+                }
+                let table = directory.read();
+                if let Some(issuer) = table.get(name) {
+                    self.open_slot(issuer);
+                    self.news.tell(|| Event::IssuerResolved { issuer: issuer.rules.issuer.clone() });
+                }
+                Supply::Resolved
+            }
+            resolving::Word::Refused => Supply::Resolved,
+            resolving::Word::Failed(error) => {
+                self.news.tell(|| Event::ResolverFailed { error: Arc::clone(&error) });
+                Supply::Unreachable(error)
+            }
+        };
+        self.resolving.settle(name, &supply);
+    }
+}
+
+fn tell_turn(news: &News, slot: &mut Slot, now: Timestamp) {
+    if let Some((before, after)) = slot.turned(now) {
+        news.tell(|| Event::StateChanged { issuer: slot.issuer.clone(), before, after });
+    }
+}
+
+fn tell_arrival(news: &News, slot: &Slot, order: Order, arrived: slot::News, now: Timestamp) {
+    let took = now.uptime().saturating_sub(slot.asked.uptime());
+    let ended = |cause: FetchCause, outcome| Event::FetchEnded { issuer: slot.issuer.clone(), cause, took, outcome };
+    let outcome = match arrived {
+        slot::News::Replaced { before } => {
+            news.tell(|| ended(order.cause, FetchOutcome::Fetched));
+            news.tell(|| Event::KeysChanged { issuer: slot.issuer.clone(), before, after: slot.keys().clone() });
+            return;
+        }
+        slot::News::Renewed => FetchOutcome::NotModified,
+        slot::News::Unconfirmed => FetchOutcome::Unconfirmed,
+        slot::News::Failed(error) => FetchOutcome::Failed {
+            kind: error.label(),
+            error,
+            next_try: slot.refresh.next_try(now).unwrap_or_default(),
+        },
+        slot::News::Late => FetchOutcome::Late,
+    };
+    news.tell(|| ended(order.cause, outcome));
+}
+
+fn unreachable(problem: &'static str) -> Supply {
+    Supply::Unreachable(Arc::new(FetchError::other(problem)))
 }
 
 /// Wakes the thread when its clock was turned.

@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, DATE, EXPIRES, HeaderName, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
+use http::header::{
+    AGE, CACHE_CONTROL, CONTENT_TYPE, DATE, ETAG, EXPIRES, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    RETRY_AFTER,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::issuer_id::IssuerId;
 
@@ -146,6 +149,26 @@ impl FetchError {
         Self::Other { source: Arc::from(source.into()) }
     }
 
+    /// A stable word for the kind of failure, for logs and metrics.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::NotAllowed { .. } => "not_allowed",
+            Self::Unresolved { .. } => "unresolved",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Tls { .. } => "tls",
+            Self::TimedOut(_) => "timed_out",
+            Self::Cut { .. } => "cut",
+            Self::Redirected { .. } => "redirected",
+            Self::Status { .. } => "status",
+            Self::ContentType { .. } => "content_type",
+            Self::TooLarge { .. } => "too_large",
+            Self::Unusable { .. } => "unusable",
+            Self::Issuer { .. } => "issuer",
+            Self::Other { .. } => "other",
+        }
+    }
+
     /// How long the host asks to be left alone, between 1 s and 1 h.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
@@ -159,14 +182,14 @@ impl FetchError {
 /// The body of an answer that may be read: 200, JSON, no longer than the limit.
 pub(crate) fn judge(response: http::Response<Bytes>, limits: FetchLimits) -> Result<Bytes, FetchError> {
     let status = response.status();
-    // 304 is no redirect, and nothing here asks a question that it answers.
+    // 304 is no redirect. Whoever asked a question that it answers has looked before.
     if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
         return Err(FetchError::Redirected { status });
     }
     if status != StatusCode::OK {
         return Err(FetchError::Status { status, retry_after: retry_after(response.headers()) });
     }
-    let content_type = response.headers().get(CONTENT_TYPE).map_or(&[][..], http::HeaderValue::as_bytes);
+    let content_type = response.headers().get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
     if !is_json(content_type) {
         let found =
             content_type.iter().take(64).copied().flat_map(std::ascii::escape_default).map(char::from).collect();
@@ -180,21 +203,59 @@ pub(crate) fn judge(response: http::Response<Bytes>, limits: FetchLimits) -> Res
     Ok(body)
 }
 
-/// How long a document may be believed without asking again (RFC 9111 s4.2).
+/// How long a document may be believed without asking again, where its headers are silent on it.
+pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(5 * 60);
+
+/// How long a document may be believed without asking again (RFC 9111 s4.2); `None` where the headers are silent on it.
 ///
-/// `Cache-Control: max-age` less `Age`, else `Expires` less `Date`, kept between 1 min and 1 h. Where the headers are silent,
+/// `Cache-Control: max-age` less `Age`, else `Expires` less `Date`, kept between 1 min and 1 h. Where the headers are
 /// unreadable or forbid to keep the document at all, it is 5 min: an issuer cannot ask to be asked for each token.
-pub(crate) fn lifetime(headers: &HeaderMap) -> Duration {
+pub(crate) fn lifetime(headers: &HeaderMap) -> Option<Duration> {
     const SHORTEST: Duration = Duration::from_secs(60);
-    const DEFAULT: Duration = Duration::from_secs(5 * 60);
     const LONGEST: Duration = Duration::from_secs(60 * 60);
     let age = text(headers, AGE).and_then(seconds).unwrap_or_default();
     let lifetime = match cache_control(headers) {
         CacheControl::MaxAge(max_age) => Some(max_age.saturating_sub(age)),
-        CacheControl::Useless => None,
+        CacheControl::Useless => return Some(DEFAULT_LIFETIME),
         CacheControl::Silent => from_date(headers, EXPIRES),
     };
-    lifetime.map_or(DEFAULT, |lifetime| lifetime.clamp(SHORTEST, LONGEST))
+    lifetime.map(|lifetime| lifetime.clamp(SHORTEST, LONGEST))
+}
+
+/// By what a document that is at hand is asked for again: answered with 304 if it has not changed (RFC 9110 s13.1).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Validators {
+    entity_tag: Option<HeaderValue>,
+    last_modified: Option<HeaderValue>,
+}
+
+impl Validators {
+    /// Of this answer.
+    ///
+    /// The date of the last change is of use only where the document was a minute old when it was sent: it counts in seconds,
+    /// and a key set can change twice in one (RFC 9110 s8.8.2.2).
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        const LONGEST: usize = 1024;
+        let short = |name: HeaderName| headers.get(name).filter(|value| value.len() <= LONGEST).cloned();
+        let date = |name| text(headers, name).and_then(|text| httpdate::parse_http_date(text).ok());
+        let settled = match (date(DATE), date(LAST_MODIFIED)) {
+            (Some(sent), Some(changed)) => sent.duration_since(changed).is_ok_and(|age| age.as_secs() >= 60),
+            _ => false,
+        };
+        Self { entity_tag: short(ETAG), last_modified: short(LAST_MODIFIED).filter(|_| settled) }
+    }
+
+    /// Makes a request conditional; says whether it is.
+    pub(crate) fn ask(&self, request: &mut http::Request<Bytes>) -> bool {
+        let headers = request.headers_mut();
+        if let Some(entity_tag) = &self.entity_tag {
+            headers.insert(IF_NONE_MATCH, entity_tag.clone());
+        }
+        if let Some(last_modified) = &self.last_modified {
+            headers.insert(IF_MODIFIED_SINCE, last_modified.clone());
+        }
+        self.entity_tag.is_some() || self.last_modified.is_some()
+    }
 }
 
 enum CacheControl {

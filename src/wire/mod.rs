@@ -3,5 +3,6 @@
 pub(crate) mod discovery;
 pub(crate) mod driver;
 pub(crate) mod fetch;
+mod news;
 #[cfg(feature = "reqwest")]
 pub(crate) mod reqwest;

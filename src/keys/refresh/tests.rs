@@ -1,4 +1,5 @@
 use super::*;
+use crate::keys::unknown_key::UnknownKey;
 
 const HOUR: u64 = 3600;
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -62,7 +63,7 @@ fn nothing_is_asked_before_keys_are_needed_and_then_once() {
     assert!(run(&mut refresh, 0, 600, no_tokens, fails).is_empty());
     assert_eq!(refresh.next_wake(s(600)), None);
     let order = refresh.need_keys(s(600)).unwrap();
-    assert_eq!(order.cause, Cause::NoKeys);
+    assert_eq!(order.cause, FetchCause::NoKeys);
     for second in 600..605 {
         assert_eq!(refresh.need_keys(s(second)), None, "invariant 1");
         assert_eq!(refresh.unknown_key(Some("k"), s(second)), Unknown::InFlight);
@@ -71,7 +72,7 @@ fn nothing_is_asked_before_keys_are_needed_and_then_once() {
     refresh.fetched(order.id, s(605), LIFETIME, Contents::Usable);
     assert!(refresh.usable(s(605)));
     assert_eq!(refresh.need_keys(s(606)), None);
-    assert_eq!(refresh.asked(s(606)).map(|order| order.cause), Some(Cause::Asked));
+    assert_eq!(refresh.asked(s(606)).map(|order| order.cause), Some(FetchCause::Asked));
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn unknown_keys_add_no_request_to_an_outage() {
     let mut refresh = loaded(3);
     let orders = run(&mut refresh, 0, 300, &mut flood, fails);
     assert!(orders.len() <= 16, "{orders:?}");
-    assert_eq!(refresh.published().unknown_key(Some("k"), s(300)), UnknownKey::Undecided, "503, not 401");
+    assert_eq!(refresh.published(s(300)).unknown_key(Some("k"), s(300)), UnknownKey::Undecided, "503, not 401");
 }
 
 #[test]
@@ -157,11 +158,11 @@ fn a_thousand_unknown_kids_in_a_second_cause_two_fetches() {
     }
     assert_eq!(fetches, 2);
     assert_eq!(
-        refresh.published().unknown_key(Some("other"), s(2)),
+        refresh.published(s(2)).unknown_key(Some("other"), s(2)),
         UnknownKey::Absent,
         "a set of this moment judged it"
     );
-    assert_eq!(refresh.published().unknown_key(Some("other"), s(32)), UnknownKey::Ask);
+    assert_eq!(refresh.published(s(32)).unknown_key(Some("other"), s(32)), UnknownKey::Ask);
 }
 
 #[test]
@@ -194,7 +195,7 @@ fn a_kid_that_the_issuer_was_just_asked_for_does_not_spend() {
     refresh.fetched(order.id, s(10), LIFETIME, Contents::Usable);
     for second in 10..70 {
         assert_eq!(refresh.unknown_key(kid, s(second)), Unknown::Absent, "{second}");
-        assert_eq!(refresh.published().unknown_key(kid, s(second)), UnknownKey::Absent);
+        assert_eq!(refresh.published(s(second)).unknown_key(kid, s(second)), UnknownKey::Absent);
     }
     assert!(matches!(refresh.unknown_key(Some("gone"), s(70)), Unknown::Fetch(_)));
 }
@@ -266,7 +267,7 @@ fn an_empty_set_counts_when_three_answers_over_a_minute_agree() {
         });
         let (last, kept) = answers.split_last().unwrap();
         assert_eq!(last, &Outcome::Install);
-        assert!(kept.len() >= 2 && kept.iter().all(|answer| *answer == Outcome::Keep), "{answers:?}");
+        assert!(kept.len() >= 2 && kept.iter().all(|answer| *answer == Outcome::Unconfirmed), "{answers:?}");
     }
 }
 
@@ -277,13 +278,13 @@ fn an_empty_set_is_forgotten_when_a_good_one_follows_and_three_in_a_moment_are_n
         let order = refresh.asked(now).unwrap();
         refresh.fetched(order.id, now, LIFETIME, contents)
     };
-    assert_eq!(answer(s(0), Contents::Empty), Outcome::Keep);
-    assert_eq!(answer(s(5), Contents::Empty), Outcome::Keep);
-    assert_eq!(answer(s(50), Contents::Empty), Outcome::Keep);
-    assert_eq!(answer(at(59_900), Contents::Empty), Outcome::Keep);
+    assert_eq!(answer(s(0), Contents::Empty), Outcome::Unconfirmed);
+    assert_eq!(answer(s(5), Contents::Empty), Outcome::Unconfirmed);
+    assert_eq!(answer(s(50), Contents::Empty), Outcome::Unconfirmed);
+    assert_eq!(answer(at(59_900), Contents::Empty), Outcome::Unconfirmed);
     assert_eq!(answer(s(70), Contents::Usable), Outcome::Install);
-    assert_eq!(answer(s(80), Contents::Empty), Outcome::Keep);
-    assert_eq!(answer(s(140), Contents::Empty), Outcome::Keep, "over a minute, and two only");
+    assert_eq!(answer(s(80), Contents::Empty), Outcome::Unconfirmed);
+    assert_eq!(answer(s(140), Contents::Empty), Outcome::Unconfirmed, "over a minute, and two only");
     assert_eq!(answer(s(200), Contents::Empty), Outcome::Install);
 }
 
@@ -296,16 +297,16 @@ fn a_late_answer_never_replaces_a_newer_one() {
     let newer = refresh.due(s(62)).unwrap();
     assert!(newer.id > lost.id);
     assert_eq!(refresh.fetched(newer.id, s(62), LIFETIME, Contents::Usable), Outcome::Install);
-    assert_eq!(refresh.fetched(lost.id, s(63), LIFETIME, Contents::Usable), Outcome::Keep);
-    assert_eq!(refresh.fetched(newer.id, s(64), LIFETIME, Contents::Usable), Outcome::Keep);
+    assert_eq!(refresh.fetched(lost.id, s(63), LIFETIME, Contents::Usable), Outcome::Late);
+    assert_eq!(refresh.fetched(newer.id, s(64), LIFETIME, Contents::Usable), Outcome::Late);
     refresh.failed(lost.id, s(64), None);
-    assert_eq!(refresh.published().last_success(), Some(s(62)));
+    assert_eq!(refresh.published(s(64)).age(s(64)), Some(Duration::from_secs(2)));
 }
 
 #[test]
 fn keys_are_usable_up_to_the_hard_limit_and_not_after_it() {
     let mut refresh = loaded(1);
-    let published = refresh.published();
+    let published = refresh.published(s(0));
     let limit = 24 * HOUR * 1000;
     run(&mut refresh, 0, 24 * HOUR, no_tokens, fails);
     assert!(refresh.usable(at(limit)) && published.usable(at(limit)));

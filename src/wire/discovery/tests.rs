@@ -24,7 +24,8 @@ impl Web {
     }
 
     fn discover(&self, issuer: &str) -> Result<ServerMetadata, FetchError> {
-        futures_executor::block_on(discover(self, issuer, PlainHttp::Refused, FetchLimits::default()))
+        let found = discover(self, issuer, PlainHttp::Refused, FetchLimits::default(), None);
+        futures_executor::block_on(found).map(|(metadata, _)| metadata)
     }
 
     fn asked(&self) -> Vec<String> {

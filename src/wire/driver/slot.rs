@@ -3,18 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::clock::Timestamp;
 use crate::decision::{Need, Supply};
-use crate::endpoint::Endpoint;
-use crate::issuer::RemoteKeys;
+use crate::health::KeyState;
+use crate::issuer::{RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
 use crate::keys::refresh::{Contents, Order, Outcome, Refresh, Unknown};
-use crate::keys::remote::Loaded;
-use crate::keys::store::KeyStore;
-use crate::wire::fetch::FetchError;
+use crate::keys::remote::{Found, Fresh, Known, Loaded};
+use crate::keys::store::{Cause, KeyStore, Remote};
+use crate::metadata::WellKnown;
+use crate::observe::FetchCause;
+use crate::wire::driver::Patience;
+use crate::wire::fetch::{FetchError, Validators};
 
 /// How long a request waits for the very first keys.
 const WAIT_FOR_KEYS: Duration = Duration::from_secs(5);
@@ -22,17 +26,22 @@ const WAIT_FOR_KEYS: Duration = Duration::from_secs(5);
 const WAIT_FOR_UNKNOWN_KEY: Duration = Duration::from_secs(1);
 /// So many misses in a row, and the metadata is read again.
 const MISSES: u32 = 8;
+/// How old metadata may become before it is read again.
+const METADATA_AGE: Duration = Duration::from_secs(60 * 60);
+/// How long the word that nothing has changed is taken for it, before the key set itself is asked for: an entity tag that its
+/// server forgot to change must not keep a removed key alive.
+const UNSEEN: Duration = Duration::from_secs(60 * 60);
 
 /// What came of an order.
 pub(super) struct Arrival {
     /// Where the keys lie, if that could be found out.
-    pub(super) jwks_uri: Option<Endpoint>,
+    pub(super) found: Option<Found>,
     pub(super) outcome: Result<Loaded, FetchError>,
 }
 
 impl Arrival {
     pub(super) const fn failed(error: FetchError) -> Self {
-        Self { jwks_uri: None, outcome: Err(error) }
+        Self { found: None, outcome: Err(error) }
     }
 }
 
@@ -40,23 +49,37 @@ impl Arrival {
 pub(super) struct Slot {
     pub(super) issuer: IssuerId,
     pub(super) remote: RemoteKeys,
-    pub(super) store: Arc<KeyStore>,
-    pub(super) keys: KeySet,
     pub(super) refresh: Refresh,
-    /// Where the keys lay the last time.
-    pub(super) jwks_uri: Option<Endpoint>,
+    /// Since when the open order is open.
+    pub(super) asked: Timestamp,
+    /// Which of all the slots that ever were: an answer to one that was evicted is nobody's.
+    pub(super) number: u64,
+    store: Arc<KeyStore>,
+    keys: KeySet,
+    document: Bytes,
+    validators: Validators,
+    /// When the key set itself was last seen.
+    seen: Option<Timestamp>,
+    lifetime: Duration,
+    /// Where the keys lay the last time, unless that is doubtful.
+    found: Option<Found>,
+    form: Option<WellKnown>,
+    /// Whether a key was missing that ought to have been there: it may lie elsewhere by now.
+    doubtful: bool,
     /// How often, in a row, there was no key set at that place.
-    pub(super) misses: u32,
-    pub(super) last_error: Option<Arc<FetchError>>,
-    pub(super) waiting: Vec<Waiting>,
+    misses: u32,
+    last_error: Option<Arc<FetchError>>,
+    waiting: Vec<Waiting>,
+    state: KeyState,
 }
 
 pub(super) struct Waiting {
-    pub(super) need: Need,
+    need: Need,
+    patience: Patience,
     /// The order that will settle it; an earlier one only might.
-    pub(super) order: Option<u64>,
-    pub(super) since: Timestamp,
-    pub(super) reply: oneshot::Sender<Supply>,
+    order: Option<u64>,
+    since: Timestamp,
+    reply: oneshot::Sender<Supply>,
 }
 
 impl Waiting {
@@ -67,19 +90,25 @@ impl Waiting {
     }
 
     const fn limit(&self) -> Duration {
-        match self.need {
-            Need::Keys { .. } | Need::Fresh { .. } => WAIT_FOR_KEYS,
-            Need::UnknownKey { .. } => WAIT_FOR_UNKNOWN_KEY,
+        match (self.patience, &self.need) {
+            (Patience::Until(limit) | Patience::Success(limit), _) => limit,
+            (Patience::OneAnswer, Need::Keys { .. } | Need::Fresh { .. } | Need::Issuer { .. }) => WAIT_FOR_KEYS,
+            (Patience::OneAnswer, Need::UnknownKey { .. } | Need::RenamedKey { .. }) => WAIT_FOR_UNKNOWN_KEY,
         }
     }
 }
 
-/// Whose question an arrival answers.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What an arrival has changed.
 pub(super) enum News {
-    /// That of everybody who waits.
-    Awaited,
-    /// Nobody's: the order was given up, and whoever waits does so for another.
+    /// The keys are others than they were.
+    Replaced { before: KeySet },
+    /// The same keys, vouched for anew.
+    Renewed,
+    /// The keys stay, since a set without a usable key is not believed at once.
+    Unconfirmed,
+    /// Nothing that counts.
+    Failed(Arc<FetchError>),
+    /// The answer to an order that was given up, or older than what is at hand.
     Late,
 }
 
@@ -94,8 +123,61 @@ pub(super) enum Step {
 }
 
 impl Slot {
-    pub(super) fn publish(&self) {
-        self.store.publish(self.keys.clone(), self.refresh.published());
+    /// A slot that goes on where the store is: with keys that were restored, or that another thread has fetched.
+    pub(super) fn new(
+        issuer: &TrustedIssuer,
+        remote: RemoteKeys,
+        refresh: Refresh,
+        number: u64,
+        now: Timestamp,
+    ) -> Self {
+        let mut slot = Self {
+            issuer: issuer.rules.issuer.clone(),
+            remote,
+            refresh,
+            asked: now,
+            number,
+            store: Arc::clone(&issuer.keys),
+            keys: KeySet::default(),
+            document: Bytes::new(),
+            validators: Validators::default(),
+            seen: None,
+            lifetime: Duration::ZERO,
+            found: None,
+            form: None,
+            doubtful: false,
+            misses: 0,
+            last_error: None,
+            waiting: Vec::new(),
+            state: KeyState::NeverLoaded,
+        };
+        let held = slot.store.read();
+        if let Some((remote, age)) = held.remote().and_then(|remote| Some((remote, remote.published.age(now)?))) {
+            slot.refresh.restored(now, age);
+            slot.keys = held.keys.clone();
+            slot.document = remote.document.clone();
+            slot.state = slot.refresh.published(now).state(now);
+        }
+        drop(held);
+        slot
+    }
+
+    pub(super) fn publish(&self, now: Timestamp) {
+        self.store.publish(
+            self.keys.clone(),
+            Remote {
+                published: self.refresh.published(now),
+                document: self.document.clone(),
+                last_error: self.last_error.clone().map(|error| error as Cause),
+            },
+        );
+    }
+
+    /// What the keys were, if they are something else by now.
+    pub(super) fn turned(&mut self, now: Timestamp) -> Option<(KeyState, KeyState)> {
+        let state = self.refresh.state(now);
+        let before = std::mem::replace(&mut self.state, state);
+        (before != state).then_some((before, state))
     }
 
     pub(super) fn next_wake(&self, now: Timestamp) -> Option<Duration> {
@@ -103,26 +185,51 @@ impl Slot {
         [deadlines, self.refresh.next_wake(now)].into_iter().flatten().min()
     }
 
+    pub(super) const fn keys(&self) -> &KeySet {
+        &self.keys
+    }
+
+    pub(super) fn waiters(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Where to look for the keys: not where there were none, and by the metadata again once it is old, or a key was missing.
+    /// A flood of unknown keys must not make the metadata be read: only time, and who asks for it, does.
+    pub(super) fn known(&self, order: Order, now: Timestamp) -> Known {
+        let Some(found) = self.found.clone() else { return Known::Nothing(self.form) };
+        let may_look = matches!(order.cause, FetchCause::Timed | FetchCause::Asked);
+        let is_old = self.doubtful || now.since(found.at) >= METADATA_AGE;
+        if may_look && is_old { Known::Old(found) } else { Known::Good(found) }
+    }
+
+    /// By what the key set is asked for: whether it has changed where time alone makes us ask, else for all of it.
+    pub(super) fn validators(&self, order: Order, now: Timestamp) -> Validators {
+        let was_seen = self.seen.is_some_and(|seen| now.since(seen) < UNSEEN);
+        if order.cause == FetchCause::Timed && was_seen { self.validators.clone() } else { Validators::default() }
+    }
+
     /// Asks the refresh machine what to do about a need.
     pub(super) fn step(&mut self, need: &Need, now: Timestamp) -> Step {
-        match need {
-            Need::Keys { .. } => {
+        let unknown = match need {
+            Need::Keys { .. } | Need::Issuer { .. } => {
                 if self.refresh.usable(now) {
                     return Step::Settled(Supply::Fetched);
                 }
                 let order = self.refresh.need_keys(now);
-                self.ordered_or_joined(order)
+                return self.ordered_or_joined(order);
             }
             Need::Fresh { .. } => {
                 let order = self.refresh.asked(now);
-                self.ordered_or_joined(order)
+                return self.ordered_or_joined(order);
             }
-            Need::UnknownKey { kid, .. } => match self.refresh.unknown_key(kid.as_deref(), now) {
-                Unknown::Fetch(order) => Step::Ordered(order),
-                Unknown::InFlight => Step::Joined,
-                Unknown::Absent => Step::Settled(Supply::Fetched),
-                Unknown::NotYet => Step::Settled(self.not_now()),
-            },
+            Need::UnknownKey { kid, .. } => self.refresh.unknown_key(kid.as_deref(), now),
+            Need::RenamedKey { .. } => self.refresh.bad_signature(now),
+        };
+        match unknown {
+            Unknown::Fetch(order) => Step::Ordered(order),
+            Unknown::InFlight => Step::Joined,
+            Unknown::Absent => Step::Settled(Supply::Fetched),
+            Unknown::NotYet => Step::Settled(self.not_now()),
         }
     }
 
@@ -142,56 +249,102 @@ impl Slot {
         }
     }
 
+    /// Takes down who waits, and for which order.
+    pub(super) fn wait(
+        &mut self,
+        need: Need,
+        patience: Patience,
+        order: Option<u64>,
+        now: Timestamp,
+        reply: oneshot::Sender<Supply>,
+    ) {
+        self.waiting.push(Waiting { need, patience, order, since: now, reply });
+    }
+
     pub(super) fn take_in(&mut self, order: Order, arrival: Arrival, now: Timestamp) -> News {
         if !self.refresh.is_open(order.id) {
             // Late news of an order that was given up. Keys may still be better than what is here; nothing else is.
-            if let Ok(loaded) = arrival.outcome {
-                self.install(order, loaded, now);
-            }
-            return News::Late;
+            return match arrival.outcome {
+                Ok(Loaded::Keys(fresh)) => self.install(order, fresh, now),
+                Ok(Loaded::Unchanged { .. }) | Err(_) => News::Late,
+            };
         }
-        self.jwks_uri = arrival.jwks_uri.or(self.jwks_uri.take());
-        match arrival.outcome {
-            Ok(loaded) => match self.install(order, loaded, now) {
-                Outcome::Install => {
-                    self.misses = 0;
-                    self.last_error = None;
+        if let Some(found) = arrival.found {
+            self.doubtful &= self.found.as_ref().is_some_and(|before| before.at == found.at);
+            self.form = found.form.or(self.form);
+            self.found = Some(found);
+        }
+        let news = match arrival.outcome {
+            Ok(Loaded::Keys(fresh)) => self.install(order, fresh, now),
+            Ok(Loaded::Unchanged { lifetime }) => {
+                let lifetime = lifetime.unwrap_or(self.lifetime);
+                match self.refresh.fetched(order.id, now, lifetime, Contents::Unchanged) {
+                    Outcome::Renew => News::Renewed,
+                    Outcome::Install | Outcome::Unconfirmed | Outcome::Late => News::Late,
                 }
-                Outcome::Keep => self.missed(FetchError::Unusable { problem: "the key set has no usable key" }),
-            },
+            }
             Err(error) => {
                 self.refresh.failed(order.id, now, error.retry_after());
-                self.missed(error);
+                News::Failed(Arc::new(error))
             }
+        };
+        match &news {
+            News::Replaced { .. } | News::Renewed => {
+                self.doubtful |= order.cause == FetchCause::UnknownKey && matches!(news, News::Renewed);
+                self.misses = 0;
+                self.last_error = None;
+            }
+            News::Unconfirmed => {
+                self.missed(Arc::new(FetchError::Unusable { problem: "the key set has no usable key" }));
+            }
+            News::Failed(error) => self.missed(Arc::clone(error)),
+            News::Late => {}
         }
-        News::Awaited
+        news
     }
 
-    fn install(&mut self, order: Order, loaded: Loaded, now: Timestamp) -> Outcome {
-        let contents = if loaded.keys.keys().is_empty() { Contents::Empty } else { Contents::Usable };
-        let outcome = self.refresh.fetched(order.id, now, loaded.lifetime, contents);
-        if outcome == Outcome::Install {
-            self.keys = loaded.keys;
+    fn install(&mut self, order: Order, fresh: Fresh, now: Timestamp) -> News {
+        let contents = if fresh.keys.keys().is_empty() { Contents::Empty } else { Contents::Usable };
+        match self.refresh.fetched(order.id, now, fresh.lifetime, contents) {
+            Outcome::Install | Outcome::Renew => {}
+            Outcome::Unconfirmed => return News::Unconfirmed,
+            Outcome::Late => return News::Late,
         }
-        outcome
+        let is_same = self.document == fresh.document && self.seen.is_some();
+        self.document = fresh.document;
+        self.validators = fresh.validators;
+        self.lifetime = fresh.lifetime;
+        self.seen = Some(now);
+        if is_same {
+            // The very keys: what was proved by them stays proved.
+            return News::Renewed;
+        }
+        News::Replaced { before: std::mem::replace(&mut self.keys, fresh.keys) }
     }
 
     /// The keys may lie elsewhere by now, whatever the failure looks like: a host that was given up can be gone, or answer
     /// anything. The metadata is read again at the first miss, and then now and then: an outage must not be asked twice as
     /// often for being looked for elsewhere.
-    fn missed(&mut self, error: FetchError) {
+    fn missed(&mut self, error: Arc<FetchError>) {
         if self.misses.is_multiple_of(MISSES) {
-            self.jwks_uri = None;
+            self.found = None;
         }
         self.misses = self.misses.wrapping_add(1);
-        self.last_error = Some(Arc::new(error));
+        self.last_error = Some(error);
     }
 
     /// Answers whoever waited for this order. Who joined it late, and did not find its key, may cause another.
     pub(super) fn settle(&mut self, order: Order, now: Timestamp) -> Option<Order> {
         let mut again = None;
         for mut waiting in std::mem::take(&mut self.waiting) {
+            let is_patient = matches!(waiting.patience, Patience::Success(_));
             let supply = match (&self.last_error, waiting.order) {
+                (Some(_), _) if is_patient => {
+                    // Still in need, so that the issuer is asked again soon.
+                    self.refresh.need_keys(now);
+                    self.waiting.push(waiting);
+                    continue;
+                }
                 (Some(error), _) => Supply::Unreachable(Arc::<FetchError>::clone(error)),
                 (None, Some(awaited)) if awaited <= order.id => Supply::Fetched,
                 (None, _) if self.brought(&waiting.need, now) => Supply::Fetched,
@@ -215,20 +368,25 @@ impl Slot {
     /// Whether the keys at hand answer the need.
     fn brought(&self, need: &Need, now: Timestamp) -> bool {
         match need {
-            Need::Keys { .. } => self.refresh.usable(now),
+            Need::Keys { .. } | Need::Issuer { .. } => self.refresh.usable(now),
             // What was fetched for an order that is older than the question may be older too.
-            Need::Fresh { .. } => false,
-            Need::UnknownKey { kid, .. } => {
-                kid.is_some() && self.keys.keys().iter().any(|key| key.kid() == kid.as_deref())
-            }
+            Need::Fresh { .. } | Need::RenamedKey { .. } => false,
+            Need::UnknownKey { kid, .. } => kid.as_deref().is_some_and(|kid| self.has(kid)),
         }
     }
 
-    /// Invariant 3.
+    fn has(&self, kid: &str) -> bool {
+        self.keys.keys().iter().any(|key| key.kid() == Some(kid))
+    }
+
+    /// Whoever waits is answered at a deadline of its own.
     pub(super) fn answer_the_late(&mut self, now: Timestamp) {
         for waiting in self.waiting.extract_if(.., |waiting| waiting.left(now).is_zero()) {
-            let limit = waiting.limit();
-            let _ = waiting.reply.send(Supply::Unreachable(Arc::new(FetchError::TimedOut(limit))));
+            let cause = match (&self.last_error, waiting.patience) {
+                (Some(error), Patience::Success(_)) => Arc::clone(error),
+                _ => Arc::new(FetchError::TimedOut(waiting.limit())),
+            };
+            let _ = waiting.reply.send(Supply::Unreachable(cause));
         }
     }
 }

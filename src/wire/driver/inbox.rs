@@ -1,0 +1,160 @@
+//! The near end of the driver: how needs reach its thread, and how what came of them comes back.
+
+use std::process;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Timestamp;
+use crate::decision::{Need, Supply};
+use crate::issuer_id::IssuerId;
+use crate::keys::refresh::Order;
+use crate::wire::driver::resolving::Resolved;
+use crate::wire::driver::slot::Arrival;
+use crate::wire::driver::{Patience, Plan, Wire, unreachable};
+
+/// Questions that nobody waits for and that may lie unread. More would only repeat them.
+const UNREAD: usize = 1024;
+/// By how much the two clocks may drift apart, in milliseconds, before that means that one was set, or the computer slept.
+const DRIFT: u64 = 2000;
+
+pub(super) enum Message {
+    Needed { need: Need, patience: Patience, reply: Option<oneshot::Sender<Supply>> },
+    Arrived { issuer: IssuerId, slot: u64, order: Order, arrival: Arrival },
+    Resolved { name: Box<str>, answer: Resolved },
+    ClockTurned,
+}
+
+/// The near end of the thread.
+pub(crate) struct Driver {
+    /// What the thread will begin with; `None` where nothing is ever fetched.
+    plan: Option<Plan>,
+    /// The thread's inbox once it has begun. Behind a lock, since only who needs the network comes here; a thread that could
+    /// not start, has died, or was left behind by a fork is replaced.
+    inbox: Mutex<Option<Inbox>>,
+    unread: Unread,
+}
+
+struct Inbox {
+    messages: mpsc::UnboundedSender<Message>,
+    /// A forked child has this memory and not the thread.
+    process: u32,
+}
+
+/// What both ends know.
+#[derive(Clone)]
+pub(super) struct Unread(Arc<Shared>);
+
+struct Shared {
+    /// Questions that nobody waits for and that lie unread.
+    questions: AtomicUsize,
+    /// How far the wall clock was ahead of the other when the thread last looked, in milliseconds.
+    drift: AtomicI64,
+}
+
+impl Unread {
+    pub(super) fn read_one(&self) {
+        self.0.questions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The thread has seen this time.
+    pub(super) fn note(&self, now: Timestamp) {
+        self.0.drift.store(drift(now), Ordering::Relaxed);
+    }
+
+    /// Whether a clock was set, or the computer slept, since the thread last looked. True to one who asks, and to no other.
+    fn has_jumped(&self, now: Timestamp) -> bool {
+        let (known, found) = (self.0.drift.load(Ordering::Relaxed), drift(now));
+        known != NEVER
+            && known.abs_diff(found) > DRIFT
+            && self.0.drift.compare_exchange(known, found, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// The thread has not looked yet.
+const NEVER: i64 = i64::MIN;
+
+fn drift(now: Timestamp) -> i64 {
+    let uptime = i64::try_from(now.uptime().as_millis()).unwrap_or(i64::MAX);
+    now.unix_millis().saturating_sub(uptime).max(NEVER.saturating_add(1))
+}
+
+impl Driver {
+    /// A driver that has not begun. Without a plan it never will.
+    pub(crate) fn new(plan: Option<Plan>) -> Self {
+        let shared = Shared { questions: AtomicUsize::new(0), drift: AtomicI64::new(NEVER) };
+        Self { plan, inbox: Mutex::default(), unread: Unread(Arc::new(shared)) }
+    }
+
+    /// Starts what is needed and does not wait; says whether it is on its way. Where too much is asked at once the question is
+    /// dropped: the next asks again.
+    pub(crate) fn start(&self, need: Need) -> bool {
+        let Some(inbox) = self.inbox() else { return false };
+        if self.unread.0.questions.fetch_add(1, Ordering::Relaxed) < UNREAD {
+            inbox.send(Message::Needed { need, patience: Patience::OneAnswer, reply: None }).is_ok()
+        } else {
+            self.unread.read_one();
+            false
+        }
+    }
+
+    /// Asks for what is needed; what came of it is the receiver's to wait for.
+    ///
+    /// The inbox has no bound of its own for those who wait: there are as many of them as the program has requests, and one
+    /// who waited for a place and was then not polled would hold it against everybody.
+    pub(crate) fn ask(&self, need: Need, patience: Patience) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        if let Some(inbox) = self.inbox() {
+            let _ = inbox.send(Message::Needed { need, patience, reply: Some(reply) });
+        }
+        Answer(answer)
+    }
+
+    /// Wakes the thread if a clock was set or the computer slept, which its own timer does not tell: keys may be due.
+    pub(crate) fn notice(&self, now: Timestamp) {
+        if self.unread.has_jumped(now) {
+            let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(inbox) = &*inbox {
+                let _ = inbox.messages.send(Message::ClockTurned);
+            }
+        }
+    }
+
+    fn inbox(&self) -> Option<mpsc::UnboundedSender<Message>> {
+        let plan = self.plan.as_ref()?;
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = process::id();
+        if inbox.as_ref().is_none_or(|inbox| inbox.messages.is_closed() || inbox.process != process) {
+            self.unread.0.questions.store(0, Ordering::Relaxed);
+            let messages = begin(plan.clone(), self.unread.clone());
+            *inbox = messages.map(|messages| Inbox { messages, process });
+        }
+        inbox.as_ref().map(|inbox| inbox.messages.clone())
+    }
+}
+
+/// What will come of a need.
+pub(crate) struct Answer(oneshot::Receiver<Supply>);
+
+impl Answer {
+    /// Waits for it, at most as long as its kind of need may take.
+    pub(crate) async fn wait(self) -> Supply {
+        self.0.await.unwrap_or_else(|_| unreachable("the thread that fetches keys could not be started, or has ended"))
+    }
+}
+
+/// Starts the thread; `None` if the system has none to give.
+fn begin(plan: Plan, unread: Unread) -> Option<mpsc::UnboundedSender<Message>> {
+    let (inbox, messages) = mpsc::unbounded_channel();
+    let post = inbox.downgrade();
+    let run = move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(Wire::new(plan, post, unread).run(messages));
+        // A name that is still being resolved must not hold the thread.
+        runtime.shutdown_background();
+    };
+    thread::Builder::new().name("scopegate-wire".to_owned()).spawn(run).ok()?;
+    Some(inbox)
+}
