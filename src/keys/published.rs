@@ -49,7 +49,7 @@ impl Success {
 #[derive(Clone, Debug)]
 pub(crate) struct Published {
     pub(super) remembered: Arc<[Remembered]>,
-    /// The uptime until which a failure forbids to ask.
+    /// The uptime until which a failure forbids to ask, while tokens are refused for want of keys.
     pub(super) barred_until: Duration,
     /// The uptime from which an unknown key may be asked for.
     pub(super) unknown_from: Duration,
@@ -74,11 +74,6 @@ impl Published {
             failures: 0,
             next_try: None,
         }
-    }
-
-    /// Whether there are keys that may still be used (invariant 6).
-    pub(crate) fn usable(&self, now: Timestamp) -> bool {
-        is_usable(self.success, self.max_stale, now)
     }
 
     pub(crate) fn state(&self, now: Timestamp) -> KeyState {

@@ -281,12 +281,14 @@ impl Refresh {
 
     /// What readers need to answer without asking this machine.
     pub(crate) fn published(&self, now: Timestamp) -> Published {
-        let waits = |failure: &Failure| failure.at.uptime().saturating_add(self.wait_of(failure, now));
-        let barred_until = self.failure.as_ref().map(waits).unwrap_or_default();
+        let barred_until = |wait: fn(&Failure) -> Duration| {
+            let until = self.failure.as_ref().map(|failure| failure.at.uptime().saturating_add(wait(failure)));
+            until.unwrap_or_default()
+        };
         Published {
             remembered: self.remembered.iter().cloned().collect(),
-            barred_until,
-            unknown_from: self.unknown_from().max(barred_until),
+            barred_until: barred_until(|failure| failure.wait_in_need),
+            unknown_from: self.unknown_from().max(barred_until(|failure| failure.wait)),
             is_fetching: self.is_fetching(),
             success: self.success,
             max_stale: self.max_stale,
@@ -355,11 +357,8 @@ impl Refresh {
 
     fn wait_left(&self, now: Timestamp) -> Duration {
         let Some(failure) = &self.failure else { return Duration::ZERO };
-        self.wait_of(failure, now).saturating_sub(steady_since(now, failure.at))
-    }
-
-    fn wait_of(&self, failure: &Failure, now: Timestamp) -> Duration {
-        if self.in_need(now) { failure.wait_in_need } else { failure.wait }
+        let wait = if self.in_need(now) { failure.wait_in_need } else { failure.wait };
+        wait.saturating_sub(steady_since(now, failure.at))
     }
 
     /// Whether tokens are being refused for want of keys.

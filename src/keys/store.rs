@@ -27,7 +27,7 @@ pub(crate) struct Held {
 enum Origin {
     /// The program answers for them.
     Pushed,
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 /// What is known of keys that were fetched, or restored.
@@ -54,7 +54,7 @@ impl KeyStore {
     /// A store that waits for its first keys from the network.
     pub(crate) fn remote(max_stale: Duration) -> Self {
         let remote = Remote { published: Published::nothing(max_stale), document: Bytes::new(), last_error: None };
-        Self(ArcSwap::from_pointee(Held { keys: KeySet::default(), origin: Origin::Remote(remote) }))
+        Self(ArcSwap::from_pointee(Held { keys: KeySet::default(), origin: Origin::Remote(Box::new(remote)) }))
     }
 
     pub(crate) fn read(&self) -> Reading {
@@ -67,7 +67,7 @@ impl KeyStore {
 
     /// Installs what was fetched, and what its refresh machine says of it.
     pub(crate) fn publish(&self, keys: KeySet, remote: Remote) {
-        self.0.store(Arc::new(Held { keys, origin: Origin::Remote(remote) }));
+        self.0.store(Arc::new(Held { keys, origin: Origin::Remote(Box::new(remote)) }));
     }
 }
 

@@ -270,7 +270,7 @@ impl Wire {
         let resolving = tokio::task::spawn_blocking(move || resolve(&asked));
         let post = self.post.clone();
         tokio::spawn(async move {
-            let answer = resolving.await.map_err(|panic| Arc::new(panic) as Cause);
+            let answer = resolving.await.map_err(|panic| -> Cause { Arc::new(panic) });
             if let Some(inbox) = post.upgrade() {
                 let _ = inbox.send(Message::Resolved { name, answer });
             }

@@ -132,7 +132,7 @@ fn refused(result: Result<AccessToken, Rejection>) -> Reason {
 fn unjudged(result: Result<AccessToken, Rejection>) -> Rejection {
     let rejection = result.unwrap_err();
     assert_eq!((rejection.reason(), rejection.status().as_u16()), (Reason::KeysUnavailable, 503));
-    assert!(rejection.retry_after().is_some_and(|after| (seconds(1)..=seconds(5)).contains(&after)));
+    assert!(rejection.retry_after().is_some_and(|after| (seconds(1)..=seconds(6)).contains(&after)));
     assert!(rejection.challenge().is_none());
     rejection
 }

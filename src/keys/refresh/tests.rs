@@ -309,8 +309,8 @@ fn keys_are_usable_up_to_the_hard_limit_and_not_after_it() {
     let published = refresh.published(s(0));
     let limit = 24 * HOUR * 1000;
     run(&mut refresh, 0, 24 * HOUR, no_tokens, fails);
-    assert!(refresh.usable(at(limit)) && published.usable(at(limit)));
-    assert!(!refresh.usable(at(limit + 1)) && !published.usable(at(limit + 1)));
+    assert!(refresh.usable(at(limit)) && published.state(at(limit)).is_usable());
+    assert!(!refresh.usable(at(limit + 1)) && !published.state(at(limit + 1)).is_usable());
     let orders = run(&mut refresh, 24 * HOUR + 1, 24 * HOUR + 10, Refresh::need_keys, succeeds);
     assert!(orders[0] <= (24 * HOUR + 6) * 1000, "{orders:?}");
     assert!(refresh.usable(s(24 * HOUR + 10)));

@@ -168,7 +168,7 @@ impl Slot {
             Remote {
                 published: self.refresh.published(now),
                 document: self.document.clone(),
-                last_error: self.last_error.clone().map(|error| error as Cause),
+                last_error: self.last_error.clone().map(|error| -> Cause { error }),
             },
         );
     }

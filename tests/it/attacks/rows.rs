@@ -203,6 +203,9 @@ impl Row {
     fn asked_no_more(&self, site: &Site, before: usize, about: &str) {
         let asked = site.asked().split_off(before);
         let (url, times) = self.may_ask.map_or((String::new(), 0), |(issuer, times)| (format!("{issuer}/jwks"), times));
+        // The name of a key may have been given to another: its issuer is asked, within the budget for unknown keys.
+        let again = self.expected == Err(Reason::BadSignature);
+        let (url, times) = if again && times == 0 { (format!("{A}/jwks"), 2) } else { (url, times) };
         assert!(asked.len() <= times && asked.iter().all(|asked| *asked == url), "{about}: asked {asked:?}");
     }
 }
