@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
 use http::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
@@ -29,14 +29,24 @@ impl Answer {
         let endpoint = issuer.addresses.endpoint(path);
         let fault = {
             let mut state = issuer.lock();
-            state.requests.count(endpoint);
+            state.requests.count(endpoint, request.headers().contains_key(IF_NONE_MATCH));
             state.script.next(endpoint)
         };
         let answer = Self { response: good(issuer, endpoint, request), delay: None, delivery: Delivery::Whole };
         match fault {
-            Some(fault) => answer.spoiled(fault),
+            Some(fault) => answer.spoiled(fault).unless_known(request),
             None => answer,
         }
+    }
+
+    /// Without the document for whoever says that he has it (RFC 9110 s13.1.2).
+    fn unless_known(mut self, request: &Request<Bytes>) -> Self {
+        let (known, tag) = (request.headers().get(IF_NONE_MATCH), self.response.headers().get(ETAG));
+        if tag.is_some() && known == tag && self.response.status().is_success() {
+            *self.response.status_mut() = StatusCode::NOT_MODIFIED;
+            self.response.body_mut().clear();
+        }
+        self
     }
 
     /// The answer for what nobody serves.

@@ -95,6 +95,12 @@ impl Fault {
         Self::header("content-type", media_type)
     }
 
+    /// The document under this entity tag, with its quotes; whoever asks for it with that tag is told that nothing has changed
+    /// (304), whatever the document is by now.
+    pub fn entity_tag(tag: &str) -> Self {
+        Self::header("etag", tag)
+    }
+
     /// The document with this header field beside the usual ones, or instead of the one of that name.
     pub fn header(name: &str, value: &str) -> Self {
         Self::default().with_header(name, value)

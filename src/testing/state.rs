@@ -16,6 +16,8 @@ pub struct Requests {
     pub metadata: u64,
     /// For its keys.
     pub jwks: u64,
+    /// For its keys or its metadata only if they have changed (`If-None-Match`, RFC 9110 s13.1.2). These are counted above too.
+    pub conditional: u64,
     /// For a token.
     pub token: u64,
     /// For anything else.
@@ -78,7 +80,8 @@ impl Time {
 }
 
 impl Requests {
-    pub(super) fn count(&mut self, endpoint: Option<Endpoint>) {
+    pub(super) fn count(&mut self, endpoint: Option<Endpoint>, conditional: bool) {
+        self.conditional = self.conditional.saturating_add(u64::from(conditional));
         let counter = match endpoint {
             Some(Endpoint::OpenIdConfiguration | Endpoint::OAuthMetadata) => &mut self.metadata,
             Some(Endpoint::Jwks) => &mut self.jwks,

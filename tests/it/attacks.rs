@@ -6,7 +6,9 @@
 mod algorithms;
 mod claims;
 mod key_selection;
+mod key_sets;
 mod rows;
+mod service;
 mod structure;
 mod world;
 mod wycheproof;

@@ -12,6 +12,7 @@
 mod answers;
 mod attacks;
 mod differential;
+mod faults;
 mod layer;
 mod naive;
 mod real_issuers;

@@ -15,20 +15,20 @@ use futures_executor::block_on;
 use scopegate::testing::{Endpoint, Fault, TestClock, TestIssuer, TestToken};
 use scopegate::{AccessToken, Credentials, FetchError, Issuer, Reason, Rejection, Requirement, ScopePolicy, Validator};
 
-const API: &str = "https://api.example.test";
-const A: &str = "https://a.example.test";
-const B: &str = "https://b.example.test";
+pub(crate) const API: &str = "https://api.example.test";
+pub(crate) const A: &str = "https://a.example.test";
+pub(crate) const B: &str = "https://b.example.test";
 
 /// An issuer whose keys are fetched from memory, and one clock for everything.
-struct World {
-    clock: TestClock,
-    issuer: TestIssuer,
-    validator: Validator,
-    read: Requirement,
+pub(crate) struct World {
+    pub(crate) clock: TestClock,
+    pub(crate) issuer: TestIssuer,
+    pub(crate) validator: Validator,
+    pub(crate) read: Requirement,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let clock = TestClock::at(1_800_000_000);
         let issuer = issuer(A, &clock);
         let validator = Validator::builder(API).trust(Issuer::discover(A)).fetch(issuer.fetch()).clock(clock.clone());
@@ -36,32 +36,32 @@ impl World {
     }
 
     /// With keys, fetched once.
-    fn warm() -> Self {
+    pub(crate) fn warm() -> Self {
         let world = Self::new();
         block_on(world.validator.warm_up()).unwrap();
         assert_eq!(world.asked(), (1, 1));
         world
     }
 
-    fn token(&self) -> TestToken {
+    pub(crate) fn token(&self) -> TestToken {
         self.issuer.token().scope("read")
     }
 
     /// Good for two days, by the key of this moment.
-    fn lasting_token(&self) -> String {
+    pub(crate) fn lasting_token(&self) -> String {
         self.token().lifetime(DAY.saturating_mul(2)).mint()
     }
 
-    fn check(&self, token: &str) -> Result<AccessToken, Rejection> {
+    pub(crate) fn check(&self, token: &str) -> Result<AccessToken, Rejection> {
         self.validator.check(&Credentials::bearer(token), &self.read)
     }
 
-    async fn validate(&self, token: &str) -> Result<AccessToken, Rejection> {
+    pub(crate) async fn validate(&self, token: &str) -> Result<AccessToken, Rejection> {
         self.validator.validate(&Credentials::bearer(token), &self.read).await
     }
 
     /// How often the issuer was asked for its metadata and for its keys.
-    fn asked(&self) -> (u64, u64) {
+    pub(crate) fn asked(&self) -> (u64, u64) {
         let requests = self.issuer.requests();
         assert_eq!((requests.token, requests.other), (0, 0));
         (requests.metadata, requests.jwks)
@@ -69,7 +69,7 @@ impl World {
 
     /// Brings on keys that are a second late. The issuer counts a question a moment before its answer begins to be late, so
     /// that one second may not be enough; a fourth is still before anybody's deadline.
-    fn keys_arrive(&self) {
+    pub(crate) fn keys_arrive(&self) {
         let token = self.token().mint();
         for _ in 0..4 {
             self.clock.advance(seconds(1));
@@ -84,30 +84,30 @@ impl World {
     }
 
     /// Lets the driver do all that is due, where it has usable keys. Between two answers it has seen to everything else.
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         for _ in 0..3 {
             block_on(self.validator.warm_up()).unwrap();
         }
     }
 }
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn issuer(identifier: &str, clock: &TestClock) -> TestIssuer {
+pub(crate) fn issuer(identifier: &str, clock: &TestClock) -> TestIssuer {
     TestIssuer::new(identifier).clock(clock).default_audience(API)
 }
 
-fn read() -> Requirement {
+pub(crate) fn read() -> Requirement {
     ScopePolicy::all(["read"]).unwrap().into()
 }
 
-const fn seconds(seconds: u64) -> Duration {
+pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// Waits for the driver's thread, at most 5 s.
 #[track_caller]
-fn soon(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn soon(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..5_000 {
         if holds() {
             return;
@@ -118,18 +118,18 @@ fn soon(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Polls it once and says whether it still waits.
-fn waits<T>(future: &mut Pin<Box<dyn Future<Output = T> + '_>>) -> bool {
+pub(crate) fn waits<T>(future: &mut Pin<Box<dyn Future<Output = T> + '_>>) -> bool {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 #[track_caller]
-fn refused(result: Result<AccessToken, Rejection>) -> Reason {
+pub(crate) fn refused(result: Result<AccessToken, Rejection>) -> Reason {
     result.unwrap_err().reason()
 }
 
 /// The token was not judged, and the client is told when to come again.
 #[track_caller]
-fn unjudged(result: Result<AccessToken, Rejection>) -> Rejection {
+pub(crate) fn unjudged(result: Result<AccessToken, Rejection>) -> Rejection {
     let rejection = result.unwrap_err();
     assert_eq!((rejection.reason(), rejection.status().as_u16()), (Reason::KeysUnavailable, 503));
     assert!(rejection.retry_after().is_some_and(|after| (seconds(1)..=seconds(6)).contains(&after)));
@@ -221,12 +221,12 @@ fn cold_start(callers: usize) {
 }
 
 #[test]
-fn s12_a_thousand_that_come_at_once_share_one_fetch() {
+fn row_s12_fault_row_27_a_thousand_that_come_at_once_share_one_fetch() {
     cold_start(1_000);
 }
 
 #[test]
-fn s12_ten_thousand_that_come_at_once_share_one_fetch() {
+fn row_s12_fault_row_27_ten_thousand_that_come_at_once_share_one_fetch() {
     cold_start(10_000);
 }
 
@@ -277,7 +277,7 @@ fn a_key_that_is_published_ahead_causes_no_fetch_when_it_signs() {
 }
 
 #[test]
-fn s07_a_flood_of_unknown_kids_costs_two_fetches_and_is_answered_401() {
+fn row_s07_fault_row_28_a_flood_of_unknown_kids_costs_two_fetches_and_is_answered_401() {
     let world = World::warm();
     let good = world.token().mint();
     for number in 0..1_000 {
@@ -298,7 +298,7 @@ fn s07_a_flood_of_unknown_kids_costs_two_fetches_and_is_answered_401() {
 }
 
 #[test]
-fn s07_a_flood_of_checks_from_several_threads_costs_two_fetches() {
+fn row_s07_fault_row_28_a_flood_of_checks_from_several_threads_costs_two_fetches() {
     let world = World::warm();
     let good = world.token().mint();
     let unknown = |name: String| world.check(&world.token().header("kid", name).mint()).unwrap_err();

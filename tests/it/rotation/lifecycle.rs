@@ -103,7 +103,7 @@ fn no_thread_begins_before_something_is_needed() {
 }
 
 #[test]
-fn s14_who_stops_waiting_harms_nobody() {
+fn row_s14_fault_row_32_who_stops_waiting_harms_nobody() {
     let world = World::new();
     world.issuer.script(Fault::delay(seconds(1)).at(Endpoint::Jwks).times(1));
     let token = world.token().mint();
@@ -121,7 +121,7 @@ fn s14_who_stops_waiting_harms_nobody() {
 }
 
 #[test]
-fn s14_a_fetch_that_nobody_waits_for_is_finished_all_the_same() {
+fn row_s14_fault_row_32_a_fetch_that_nobody_waits_for_is_finished_all_the_same() {
     let world = World::new();
     world.issuer.script(Fault::delay(seconds(1)).at(Endpoint::Jwks).times(1));
     let token = world.token().mint();
@@ -136,7 +136,7 @@ fn s14_a_fetch_that_nobody_waits_for_is_finished_all_the_same() {
 
 /// A future that is neither polled on nor dropped is a client that stalls. It must not stand in anybody's way.
 #[test]
-fn s14_thousands_that_stall_hold_up_nobody() {
+fn row_s14_fault_row_32_thousands_that_stall_hold_up_nobody() {
     let world = World::new();
     world.issuer.script(Fault::delay(seconds(1)).at(Endpoint::Jwks).times(1));
     let token = world.token().mint();
@@ -169,7 +169,7 @@ impl Fetch for Panics {
 }
 
 #[test]
-fn a_way_out_that_panics_has_failed_once_and_is_used_again() {
+fn fault_row_33_a_way_out_that_panics_has_failed_once_and_is_used_again() {
     let mut world = World::new();
     let fetch = Arc::new(Panics(world.issuer.fetch(), AtomicBool::new(false)));
     let builder = Validator::builder(API).trust(Issuer::discover(A)).clock(world.clock.clone());
@@ -180,7 +180,7 @@ fn a_way_out_that_panics_has_failed_once_and_is_used_again() {
 }
 
 #[test]
-fn s17_keys_outlive_the_runtime_that_asked_for_them_and_are_still_renewed() {
+fn row_s17_fault_row_31_keys_outlive_the_runtime_that_asked_for_them_and_are_still_renewed() {
     let world = World::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     assert!(runtime.block_on(world.validate(&world.token().mint())).is_ok());
@@ -205,7 +205,7 @@ impl Drop for AtTheEnd<'_> {
 }
 
 #[test]
-fn s18_a_check_may_be_made_anywhere_and_blocks_nowhere() {
+fn row_s18_a_check_may_be_made_anywhere_and_blocks_nowhere() {
     let world = Arc::new(World::warm());
     world.clock.advance(seconds(120));
     world.issuer.script(Fault::hang());

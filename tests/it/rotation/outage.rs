@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn s13_an_issuer_that_is_down_at_the_start_is_503_until_it_is_back() {
+fn row_s13_fault_row_01_an_issuer_that_is_down_at_the_start_is_503_until_it_is_back() {
     for fault in
         [Fault::disconnect(), Fault::status(503), Fault::status(404), Fault::truncated(), Fault::body("<html>")]
     {
@@ -25,7 +25,7 @@ fn s13_an_issuer_that_is_down_at_the_start_is_503_until_it_is_back() {
 }
 
 #[test]
-fn s13_a_check_alone_finds_its_way_back() {
+fn row_s13_fault_row_01_a_check_alone_finds_its_way_back() {
     let world = World::new();
     world.issuer.script(Fault::disconnect());
     for _ in 0..60 {
@@ -40,7 +40,7 @@ fn s13_a_check_alone_finds_its_way_back() {
 }
 
 #[test]
-fn an_answer_that_is_no_key_set_takes_no_key_away() {
+fn row_s09_fault_rows_08_09_an_answer_that_is_no_key_set_takes_no_key_away() {
     let elsewhere = TestIssuer::new("https://evil.example.test");
     let large = format!(r#"{{"keys":[],"padding":"{}"}}"#, "x".repeat(512 * 1024));
     let symmetric = r#"{"keys":[{"kty":"oct","kid":"es256-1","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}"#;
@@ -96,7 +96,7 @@ fn an_answer_that_is_no_key_set_takes_no_key_away() {
 }
 
 #[test]
-fn an_unknown_key_is_503_while_the_issuer_cannot_say_and_401_once_it_can() {
+fn fault_row_04_an_unknown_key_is_503_while_the_issuer_cannot_say_and_401_once_it_can() {
     let world = World::warm();
     let unknown = |name: &str| world.token().header("kid", name).mint();
     world.clock.advance(seconds(120));
@@ -114,7 +114,7 @@ fn an_unknown_key_is_503_while_the_issuer_cannot_say_and_401_once_it_can() {
 }
 
 #[test]
-fn s23_an_outage_of_a_day_is_not_noticed_by_those_who_have_a_token() {
+fn row_s23_fault_row_03_an_outage_of_a_day_is_not_noticed_by_those_who_have_a_token() {
     let world = World::warm();
     let token = world.lasting_token();
     world.issuer.script(Fault::disconnect());
@@ -152,19 +152,19 @@ fn outage_of_five_minutes(fault: Fault) -> u64 {
 }
 
 #[test]
-fn an_outage_costs_an_issuer_at_most_sixteen_requests_in_five_minutes() {
+fn fault_row_06_an_outage_costs_an_issuer_at_most_sixteen_requests_in_five_minutes() {
     let asked = outage_of_five_minutes(Fault::disconnect());
     assert!((5..=16).contains(&asked), "{asked}");
 }
 
 #[test]
-fn an_outage_of_the_key_set_alone_costs_an_issuer_at_most_sixteen_requests_in_five_minutes() {
+fn fault_row_06_an_outage_of_the_key_set_alone_costs_an_issuer_at_most_sixteen_requests_in_five_minutes() {
     let asked = outage_of_five_minutes(Fault::status(503).at(Endpoint::Jwks));
     assert!((5..=16).contains(&asked), "{asked}");
 }
 
 #[test]
-fn f16_an_issuer_that_asks_to_be_left_alone_is_left_alone() {
+fn row_f16_fault_row_07_an_issuer_that_asks_to_be_left_alone_is_left_alone() {
     let world = World::warm();
     world.issuer.script(Fault::status(429).with_header("retry-after", "120").at(Endpoint::Jwks).times(1));
     world.clock.advance(seconds(270));
@@ -180,7 +180,7 @@ fn f16_an_issuer_that_asks_to_be_left_alone_is_left_alone() {
 }
 
 #[test]
-fn who_waits_is_answered_at_his_own_deadline() {
+fn fault_row_05_who_waits_is_answered_at_his_own_deadline() {
     let world = World::new();
     world.issuer.script(Fault::hang().at(Endpoint::Jwks));
     let token = world.token().mint();
@@ -209,7 +209,7 @@ fn who_waits_is_answered_at_his_own_deadline() {
 }
 
 #[test]
-fn an_issuer_that_hangs_holds_up_no_other() {
+fn fault_row_38_an_issuer_that_hangs_holds_up_no_other() {
     let clock = TestClock::at(1_800_000_000);
     let (a, b) = (issuer(A, &clock), issuer(B, &clock));
     a.script(Fault::hang());

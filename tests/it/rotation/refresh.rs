@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn keys_are_fetched_anew_when_they_come_of_age_though_nobody_asks() {
+fn row_f26_keys_are_fetched_anew_when_they_come_of_age_though_nobody_asks() {
     // 80 % of the lifetime, give or take 10 %: never before the first of these seconds, always by the last.
     for (cache_control, earliest, latest) in [
         (None, 210, 270),
@@ -58,7 +58,7 @@ fn a_program_can_ask_for_new_keys_at_any_time() {
 }
 
 #[test]
-fn keys_are_used_for_a_day_after_the_last_good_fetch_and_not_a_moment_longer() {
+fn fault_row_03_keys_are_used_for_a_day_after_the_last_good_fetch_and_not_a_moment_longer() {
     let world = World::warm();
     let token = world.lasting_token();
     world.issuer.script(Fault::status(500));
@@ -74,7 +74,7 @@ fn keys_are_used_for_a_day_after_the_last_good_fetch_and_not_a_moment_longer() {
 }
 
 #[test]
-fn s20_a_wall_clock_that_is_set_ages_tokens_and_throws_no_key_away() {
+fn row_s20_fault_row_19_a_wall_clock_that_is_set_ages_tokens_and_throws_no_key_away() {
     let world = World::warm();
     let (short, long) = (world.token().mint(), world.token().lifetime(seconds(7_200)).mint());
     let now = world.clock.now().unix_seconds();
