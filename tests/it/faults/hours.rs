@@ -130,6 +130,8 @@ fn fault_row_20_a_computer_that_slept_asks_once_when_it_wakes() {
     let token = world.lasting_token();
     assert!(world.check(&token).is_ok());
     assert_eq!(world.asked(), (0, 1));
+    // The thread that fetches is asleep before the computer is; were it not, it would notice without a check.
+    std::thread::sleep(Duration::from_millis(50));
     // Eight hours by the wall clock, none by the other.
     world.clock.set_wall(world.clock.now().unix_seconds() + 8 * 3600);
     world.issuer.rotate();
