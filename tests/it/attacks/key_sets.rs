@@ -20,8 +20,9 @@ fn beside(entries: impl IntoIterator<Item = Value>) -> String {
 
 fn changed(key: &Key, changes: Value) -> Value {
     let mut jwk = key.jwk();
-    for (name, value) in changes.as_object().unwrap() {
-        jwk[name] = value.clone();
+    let Value::Object(changes) = changes else { panic!("not an object: {changes}") };
+    for (name, value) in changes {
+        jwk[name] = value;
     }
     jwk
 }

@@ -126,6 +126,39 @@ fn row_j52_fault_row_14_a_rotation_without_overlap_costs_one_fetch_and_refuses_n
     assert!(world.check(&old).is_err(), "J52 the old key from then on");
 }
 
+/// The kids that were left out, for each change of the keys.
+#[derive(Debug, Default)]
+struct Changes(Mutex<Vec<Vec<String>>>);
+
+impl Observe for Changes {
+    fn happened(&self, event: &Event) {
+        if let Event::KeysChanged { after, .. } = event {
+            let kids = after.left_out().iter().filter_map(|entry| entry.kid.clone());
+            self.0.lock().unwrap().push(kids.collect());
+        }
+    }
+}
+
+#[test]
+fn fault_row_12_a_bad_key_among_good_ones_is_told_once_a_change() {
+    let mut world = World::new();
+    let changes = Arc::new(Changes::default());
+    let builder = Validator::builder(API).trust(Issuer::discover(A)).fetch(world.issuer.fetch());
+    world.validator = builder.clock(world.clock.clone()).observe(Arc::<Changes>::clone(&changes) as _).build().unwrap();
+    block_on(world.validator.warm_up()).unwrap();
+    let bad = r#"{"kty":"oct","kid":"bad","k":"AAAA"}"#;
+    let document = world.issuer.jwks().replace("\"keys\":[", &format!("\"keys\":[{bad},"));
+    world.issuer.publish_raw(document);
+    for _ in 0..5 {
+        block_on(world.validator.refresh_now()).unwrap();
+        assert!(world.check(&world.token().mint()).is_ok(), "the other key is usable");
+    }
+    world.issuer.recover();
+    block_on(world.validator.refresh_now()).unwrap();
+    soon("the last change is told", || changes.0.lock().unwrap().len() >= 3);
+    assert_eq!(*changes.0.lock().unwrap(), [vec![], vec!["bad".to_owned()], vec![]]);
+}
+
 /// A way out whose answers come when the test says so.
 #[derive(Debug, Default)]
 struct Held(Mutex<Vec<oneshot::Sender<String>>>);
