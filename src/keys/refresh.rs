@@ -227,7 +227,17 @@ impl Refresh {
             Some(open) => LOST_AFTER.saturating_sub(steady_since(now, open.since)),
             None => self.until_due(now)?,
         };
-        Some(left.min(LONGEST_NAP))
+        Some(left.min(self.until_turn(now)).min(LONGEST_NAP))
+    }
+
+    /// How long until the keys are stale, or expired: nothing is to be done then, but it is news.
+    fn until_turn(&self, now: Timestamp) -> Duration {
+        let Some(success) = self.success else { return LONGEST_NAP };
+        let age = success.age(now);
+        let turns = [success.lifetime, self.max_stale].into_iter().filter(|turn| *turn >= age);
+        // The keys are as they were up to that very moment.
+        let next = turns.map(|turn| turn.saturating_sub(age).saturating_add(Duration::from_millis(1))).min();
+        next.unwrap_or(LONGEST_NAP)
     }
 
     /// An order was answered with a key set that may be believed for `lifetime`.

@@ -173,8 +173,13 @@ impl Wire {
             | Need::RenamedKey { issuer }
             | Need::Fresh { issuer } => issuer.clone(),
         };
-        // One that was evicted meanwhile is resolved anew by whoever comes again; dropping the reply says so.
-        let Some(slot) = self.slots.get_mut(&issuer) else { return };
+        // One that was evicted meanwhile is resolved anew by whoever comes again.
+        let Some(slot) = self.slots.get_mut(&issuer) else {
+            if let Some(reply) = reply {
+                let _ = reply.send(unreachable("the issuer has made room for another"));
+            }
+            return;
+        };
         let is_patient = matches!(patience, Patience::Success(_));
         let launch = match slot.step(&need, now) {
             Step::Settled(Supply::Unreachable(_) | Supply::BudgetSpent) if is_patient => None,

@@ -362,5 +362,5 @@ fn the_driver_sleeps_until_the_next_work_and_at_most_a_minute() {
         naps += 1;
     }
     assert!((210_000..=270_000).contains(&now) && naps <= 5, "{now} {naps}");
-    assert_eq!(refresh.next_wake(at(now)), Some(Duration::from_secs(60)), "the open order might be lost");
+    assert!(refresh.next_wake(at(now)).unwrap() <= Duration::from_secs(60), "the open order might be lost");
 }

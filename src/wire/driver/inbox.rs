@@ -1,7 +1,7 @@
 //! The near end of the driver: how needs reach its thread, and how what came of them comes back.
 
 use std::process;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -19,6 +19,10 @@ use crate::wire::driver::{Patience, Plan, Wire, unreachable};
 const UNREAD: usize = 1024;
 /// By how much the two clocks may drift apart, in milliseconds, before that means that one was set, or the computer slept.
 const DRIFT: u64 = 2000;
+
+/// A thread that has not looked for so long, in milliseconds, though it looks once a minute, is gone: it was left behind by a fork,
+/// or ended by a panic.
+const LOOKS_WITHIN: u64 = 180_000;
 
 pub(super) enum Message {
     Needed { need: Need, patience: Patience, reply: Option<oneshot::Sender<Supply>> },
@@ -52,6 +56,8 @@ struct Shared {
     questions: AtomicUsize,
     /// How far the wall clock was ahead of the other when the thread last looked, in milliseconds.
     drift: AtomicI64,
+    /// The uptime at which the thread last looked, in milliseconds.
+    looked: AtomicU64,
 }
 
 impl Unread {
@@ -61,20 +67,34 @@ impl Unread {
 
     /// The thread has seen this time.
     pub(super) fn note(&self, now: Timestamp) {
+        self.0.looked.store(millis(now), Ordering::Relaxed);
         self.0.drift.store(drift(now), Ordering::Relaxed);
     }
 
-    /// Whether a clock was set, or the computer slept, since the thread last looked. True to one who asks, and to no other.
-    fn has_jumped(&self, now: Timestamp) -> bool {
+    /// Whether a clock was set, the computer slept, or the thread is gone, since it last looked. True to one who asks, and to no
+    /// other.
+    fn is_overdue(&self, now: Timestamp) -> bool {
         let (known, found) = (self.0.drift.load(Ordering::Relaxed), drift(now));
-        known != NEVER
-            && known.abs_diff(found) > DRIFT
-            && self.0.drift.compare_exchange(known, found, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        if known == NEVER {
+            return false;
+        }
+        let looked = self.0.looked.load(Ordering::Relaxed);
+        let is_overdue = known.abs_diff(found) > DRIFT || millis(now).saturating_sub(looked) > LOOKS_WITHIN;
+        is_overdue
+            && self.0.looked.compare_exchange(looked, millis(now), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && {
+                self.0.drift.store(found, Ordering::Relaxed);
+                true
+            }
     }
 }
 
 /// The thread has not looked yet.
 const NEVER: i64 = i64::MIN;
+
+fn millis(now: Timestamp) -> u64 {
+    u64::try_from(now.uptime().as_millis()).unwrap_or(u64::MAX)
+}
 
 fn drift(now: Timestamp) -> i64 {
     let uptime = i64::try_from(now.uptime().as_millis()).unwrap_or(i64::MAX);
@@ -84,7 +104,7 @@ fn drift(now: Timestamp) -> i64 {
 impl Driver {
     /// A driver that has not begun. Without a plan it never will.
     pub(crate) fn new(plan: Option<Plan>) -> Self {
-        let shared = Shared { questions: AtomicUsize::new(0), drift: AtomicI64::new(NEVER) };
+        let shared = Shared { questions: AtomicUsize::new(0), drift: AtomicI64::new(NEVER), looked: AtomicU64::new(0) };
         Self { plan, inbox: Mutex::default(), unread: Unread(Arc::new(shared)) }
     }
 
@@ -112,13 +132,13 @@ impl Driver {
         Answer(answer)
     }
 
-    /// Wakes the thread if a clock was set or the computer slept, which its own timer does not tell: keys may be due.
+    /// Wakes the thread if a clock was set or the computer slept, which its own timer does not tell: keys may be due. One that is
+    /// gone is replaced.
     pub(crate) fn notice(&self, now: Timestamp) {
-        if self.unread.has_jumped(now) {
-            let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(inbox) = &*inbox {
-                let _ = inbox.messages.send(Message::ClockTurned);
-            }
+        if self.unread.is_overdue(now)
+            && let Some(inbox) = self.inbox()
+        {
+            let _ = inbox.send(Message::ClockTurned);
         }
     }
 
