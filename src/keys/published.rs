@@ -49,8 +49,10 @@ impl Success {
 #[derive(Clone, Debug)]
 pub(crate) struct Published {
     pub(super) remembered: Arc<[Remembered]>,
-    /// The uptime until which a failure forbids to ask, while tokens are refused for want of keys.
+    /// The uptime until which a failure forbids to ask.
     pub(super) barred_until: Duration,
+    /// The same, while tokens are refused for want of keys.
+    pub(super) barred_in_need_until: Duration,
     /// The uptime from which an unknown key may be asked for.
     pub(super) unknown_from: Duration,
     pub(super) is_fetching: bool,
@@ -67,6 +69,7 @@ impl Published {
         Self {
             remembered: Arc::default(),
             barred_until: Duration::ZERO,
+            barred_in_need_until: Duration::ZERO,
             unknown_from: Duration::ZERO,
             is_fetching: false,
             success: None,
@@ -95,12 +98,17 @@ impl Published {
 
     /// How long until the issuer may be asked for keys; nothing while it is being asked.
     pub(crate) fn barred(&self, now: Timestamp) -> Duration {
-        if self.is_fetching { Duration::ZERO } else { self.barred_until.saturating_sub(now.uptime()) }
+        self.left_until(self.barred_in_need_until, now)
     }
 
     /// How long until the issuer may be asked for a key that it did not have; nothing while it is being asked.
     pub(crate) fn unknown_barred(&self, now: Timestamp) -> Duration {
-        if self.is_fetching { Duration::ZERO } else { self.unknown_from.saturating_sub(now.uptime()) }
+        self.left_until(self.unknown_from.max(self.barred_until), now)
+    }
+
+    /// Whoever joins an order that is open waits for nothing else, and spends nothing.
+    fn left_until(&self, uptime: Duration, now: Timestamp) -> Duration {
+        if self.is_fetching { Duration::ZERO } else { uptime.saturating_sub(now.uptime()) }
     }
 
     /// What to think of a key that the set does not have.
@@ -108,9 +116,9 @@ impl Published {
         if remembers(&*self.remembered, kid, now) {
             UnknownKey::Absent
         } else if self.unknown_barred(now).is_zero() {
-            // Whoever joins an order that is open spends nothing.
             UnknownKey::Ask
-        } else if self.age(now).is_some_and(|age| age <= JUDGED_FOR) {
+        } else if self.barred_until <= now.uptime() && self.age(now).is_some_and(|age| age <= JUDGED_FOR) {
+            // Asked often enough, and not in vain: where the issuer cannot be asked, nobody knows what it has by now.
             UnknownKey::Absent
         } else {
             UnknownKey::Undecided

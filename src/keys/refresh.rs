@@ -297,8 +297,9 @@ impl Refresh {
         };
         Published {
             remembered: self.remembered.iter().cloned().collect(),
-            barred_until: barred_until(|failure| failure.wait_in_need),
-            unknown_from: self.unknown_from().max(barred_until(|failure| failure.wait)),
+            barred_until: barred_until(|failure| failure.wait),
+            barred_in_need_until: barred_until(|failure| failure.wait_in_need),
+            unknown_from: self.unknown_from(),
             is_fetching: self.is_fetching(),
             success: self.success,
             max_stale: self.max_stale,

@@ -18,8 +18,6 @@ ROTATED, STEADY = "ES256", "RS256"
 """The keys of the one are turned over and over, those of the other stay."""
 
 FLOOD = 500
-FRESH_FOR = 31
-"""For 30 s a key set counts as what the issuer has now: what it lacks is refused with 401, not with 503."""
 
 
 class Report:
@@ -130,7 +128,6 @@ class Checks:
 
     def outage(self, api: Api, kept: str) -> None:
         """The issuer is out of reach. This API has its keys from before all the rotations."""
-        time.sleep(max(0, api.started + FRESH_FOR - time.monotonic()))
         unknown = self.server.token(ROTATED)
         self.proxy.cut()
         wrong = [seen for seen in api.all_at_once([kept] * 50) if seen.status != 200]
