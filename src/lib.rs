@@ -74,6 +74,10 @@ pub use token::{AccessToken, ClaimsError};
 pub use tower::{Guarded, GuardedBody, Preflight, RequireToken, RequireTokenLayer};
 pub use validator::Validator;
 #[cfg(feature = "driver")]
+pub use wire::addresses::Addresses;
+#[cfg(feature = "driver")]
 pub use wire::fetch::{Fetch, FetchError, FetchLimits, Fetching};
 #[cfg(feature = "reqwest")]
 pub use wire::reqwest::ReqwestFetch;
+#[cfg(feature = "driver")]
+pub use wire::tls_problem::TlsProblem;

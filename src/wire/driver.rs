@@ -24,13 +24,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Clock, Timestamp};
 use crate::decision::{Need, Supply};
-use crate::issuer::{Defaults, TrustedIssuer};
+use crate::endpoint::PrivateAddresses;
+use crate::issuer::{Defaults, RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::keys::refresh::{Order, Refresh};
 use crate::keys::remote::{find, load};
 use crate::keys::store::Cause;
 use crate::observe::{Event, FetchCause, FetchOutcome, Listeners};
 use crate::tenants::{Directory, Tenants};
+use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
 pub(crate) use inbox::{Answer, Driver};
@@ -218,7 +220,7 @@ impl Wire {
         let (known, validators) = (slot.known(order, now), slot.validators(order, now));
         let post = self.post.clone();
         let loading = tokio::spawn(async move {
-            let limits = FetchLimits::default();
+            let limits = FetchLimits { addresses: addresses(&remote), ..FetchLimits::default() };
             let loading = async {
                 let found = match find(&*fetch, limits, &name, &remote, known, now).await {
                     Ok(found) => found,
@@ -305,6 +307,14 @@ impl Wire {
             }
         };
         self.resolving.settle(name, &supply);
+    }
+}
+
+/// Which addresses may be connected to for this issuer.
+const fn addresses(remote: &RemoteKeys) -> Addresses {
+    match remote.addresses {
+        PrivateAddresses::Refused => Addresses::Public,
+        PrivateAddresses::Allowed => Addresses::Any,
     }
 }
 

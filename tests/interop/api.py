@@ -50,7 +50,6 @@ class Api:
         command = [program, "--issuer", issuer, "--audience", AUDIENCE, "--listen", "127.0.0.1:0"]
         self.process = Process("the guarded API", command, log, {"NO_COLOR": "1"})
         self.port = int(self.process.line("API").rpartition(":")[2])
-        self.started = time.monotonic()
 
     def ask(self, token: str | None, method: str = "GET", path: str = "/things") -> Seen:
         client = Client(self.port)
