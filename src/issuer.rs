@@ -179,7 +179,7 @@ impl Issuer {
             }
         }
         #[cfg(feature = "driver")]
-        let remote = self.remote()?;
+        let remote = self.remote(defaults.max_stale)?;
         Ok(TrustedIssuer {
             algorithms,
             keys: self.handed_over.unwrap_or_else(|| Arc::new(KeyStore::remote(defaults.max_stale))),
@@ -273,21 +273,16 @@ impl Issuer {
     }
 
     #[cfg(feature = "driver")]
-    fn remote(&self) -> Result<Option<RemoteKeys>, ConfigError> {
-        match &self.source {
-            Source::Pushed | Source::Secrets(_) => Ok(None),
+    fn remote(&self, max_stale: Duration) -> Result<Option<RemoteKeys>, ConfigError> {
+        let place = match &self.source {
+            Source::Pushed | Source::Secrets(_) => return Ok(None),
             Source::Jwks(url) => match Endpoint::new(url, self.plain_http) {
-                Ok(endpoint) => Ok(Some(RemoteKeys {
-                    place: Place::Jwks(endpoint),
-                    plain_http: self.plain_http,
-                    addresses: self.addresses,
-                })),
-                Err(problem) => Err(ConfigError::invalid_url("jwks", url, problem)),
+                Ok(endpoint) => Place::Jwks(endpoint),
+                Err(problem) => return Err(ConfigError::invalid_url("jwks", url, problem)),
             },
-            Source::Discovery => {
-                Ok(Some(RemoteKeys { place: Place::Discovery, plain_http: self.plain_http, addresses: self.addresses }))
-            }
-        }
+            Source::Discovery => Place::Discovery,
+        };
+        Ok(Some(RemoteKeys { place, plain_http: self.plain_http, addresses: self.addresses, max_stale }))
     }
 }
 
@@ -344,6 +339,19 @@ pub(crate) struct RemoteKeys {
     pub(crate) place: Place,
     pub(crate) plain_http: PlainHttp,
     pub(crate) addresses: PrivateAddresses,
+    /// How old the keys may become.
+    pub(crate) max_stale: Duration,
+}
+
+#[cfg(feature = "driver")]
+impl RemoteKeys {
+    /// Where keys are looked for, in words: saved ones serve only if they came from there.
+    pub(crate) fn source(&self) -> String {
+        match &self.place {
+            Place::Jwks(url) => url.uri().to_string(),
+            Place::Discovery => "discovery".to_owned(),
+        }
+    }
 }
 
 #[cfg(feature = "driver")]

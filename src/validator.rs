@@ -16,11 +16,15 @@ use crate::health::Health;
 use crate::issuer::TrustedIssuer;
 #[cfg(feature = "driver")]
 use crate::issuer_id::IssuerId;
+#[cfg(feature = "driver")]
+use crate::keys::saved::{SavedKeys, SealingSecret};
 use crate::observe::{Judged, Listeners};
 #[cfg(any(feature = "axum", feature = "driver"))]
 use crate::reason::Reason;
 use crate::rejection::{Network, Realm, Rejection};
 use crate::requirement::Requirement;
+#[cfg(feature = "driver")]
+use crate::restored::{Restored, sets};
 use crate::token::AccessToken;
 #[cfg(feature = "driver")]
 use crate::wire::driver::{Answer, Driver, Patience};
@@ -55,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) listeners: Listeners,
     #[cfg(feature = "driver")]
     pub(crate) driver: Driver,
+    #[cfg(feature = "driver")]
+    pub(crate) restored: Arc<[Restored]>,
 }
 
 impl Validator {
@@ -184,6 +190,25 @@ impl Validator {
             .collect()
     }
 
+    /// What became of the keys that were given to [`ValidatorBuilder::restore`](crate::ValidatorBuilder::restore), one entry for
+    /// each issuer in them. Those of issuers that a resolver may name are told as [`Event`](crate::Event)s when it does.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn restored(&self) -> &[Restored] {
+        &self.0.restored
+    }
+
+    /// Writes down the keys of every issuer that may be used, as a document sealed under this secret: for a store of your own. See
+    /// [`KeyFile`](crate::KeyFile) for a file, which needs no call.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn save_keys(&self, secret: &SealingSecret) -> Vec<u8> {
+        let now = self.0.clock.now();
+        let resolved = self.0.trusted.resolved.as_ref().map(|resolved| resolved.read());
+        let resolved = resolved.iter().flat_map(|table| table.issuers());
+        SavedKeys::seal(sets(self.0.trusted.issuers.iter().chain(resolved), now), now, secret)
+    }
+
     /// How the keys of every trusted issuer are, from memory.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -214,6 +239,8 @@ impl Validator {
                 }
             }
         }
+        #[cfg(feature = "driver")]
+        self.0.driver.notice(now);
         is_ready
     }
 

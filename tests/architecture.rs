@@ -16,13 +16,14 @@ const ROOMS: [(u8, &[&str]); 8] = [
     (7, &["tower", "axum", "client", "testing"]),
     (6, &["validator", "builder"]),
     (5, &["wire", "keys/remote", "introspection/remote"]),
-    (4, &["issuer", "decision", "tenants"]),
+    (4, &["issuer", "decision", "key_file", "restored", "tenants"]),
     (
         3,
         &[
             "keys/store",
             "keys/published",
             "keys/refresh",
+            "keys/saved",
             "keys/unknown_key",
             "introspection/cache",
             "token_cache",

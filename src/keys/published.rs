@@ -39,6 +39,11 @@ pub(super) struct Success {
 }
 
 impl Success {
+    /// Keys that are so old, and due at once.
+    pub(super) const fn restored(now: Timestamp, age: Duration) -> Self {
+        Self { id: 0, at: now, aged: age, lifetime: Duration::ZERO, refresh_after: Duration::ZERO }
+    }
+
     /// How old the keys are.
     pub(super) fn age(&self, now: Timestamp) -> Duration {
         self.aged.saturating_add(now.since(self.at))
@@ -77,6 +82,11 @@ impl Published {
             failures: 0,
             next_try: None,
         }
+    }
+
+    /// What a machine says whose keys were restored, so old.
+    pub(crate) fn restored(now: Timestamp, age: Duration, max_stale: Duration) -> Self {
+        Self { success: Some(Success::restored(now, age)), ..Self::nothing(max_stale) }
     }
 
     pub(crate) fn state(&self, now: Timestamp) -> KeyState {

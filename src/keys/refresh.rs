@@ -162,8 +162,7 @@ impl Refresh {
             return Outcome::Late;
         }
         // Invariant 9.
-        let (lifetime, refresh_after) = (Duration::ZERO, Duration::ZERO);
-        self.success = Some(Success { id: 0, at: now, aged: age, lifetime, refresh_after });
+        self.success = Some(Success::restored(now, age));
         Outcome::Install
     }
 

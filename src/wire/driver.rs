@@ -10,6 +10,7 @@
 //! 5. A panic in a [`Fetch`] is a failed fetch.
 
 mod inbox;
+mod keeping;
 mod resolving;
 mod slot;
 
@@ -27,16 +28,20 @@ use crate::decision::{Need, Supply};
 use crate::endpoint::PrivateAddresses;
 use crate::issuer::{Defaults, RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
+use crate::key_file::KeyFile;
 use crate::keys::refresh::{Order, Refresh};
 use crate::keys::remote::{find, load};
+use crate::keys::saved::SavedKeys;
 use crate::keys::store::Cause;
 use crate::observe::{Event, FetchCause, FetchOutcome, Listeners};
+use crate::restored::{Restored, restore_one, sets};
 use crate::tenants::{Directory, Tenants};
 use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
 pub(crate) use inbox::{Answer, Driver};
 use inbox::{Message, Unread};
+use keeping::{Keeping, Pending};
 use resolving::{Resolved, Resolving};
 use slot::{Arrival, Slot, Step};
 
@@ -58,6 +63,18 @@ pub(crate) struct Plan {
     pub(crate) tenants: Option<(Tenants, Arc<Directory>)>,
     pub(crate) defaults: Defaults,
     pub(crate) listeners: Listeners,
+    /// What became of saved keys.
+    pub(crate) restored: Arc<[Restored]>,
+    /// Saved keys of issuers that the resolver has not named yet.
+    pub(crate) saved: Option<SavedKeys>,
+    pub(crate) key_file: Option<KeyFile>,
+}
+
+impl Plan {
+    /// Whether there are keys that were restored, and are to be fetched anew.
+    pub(crate) fn has_restored(&self) -> bool {
+        self.restored.iter().any(|restored| restored.outcome.is_ok())
+    }
 }
 
 /// How long whoever asks is willing to wait, and for what.
@@ -78,6 +95,7 @@ struct Wire {
     unread: Unread,
     slots: HashMap<IssuerId, Slot>,
     resolving: Resolving,
+    keeping: Option<Keeping>,
     news: News,
     seeds: RandomState,
     numbers: u64,
@@ -91,6 +109,7 @@ impl Wire {
             unread,
             slots: HashMap::new(),
             resolving: Resolving::default(),
+            keeping: plan.key_file.clone().map(Keeping::new),
             news,
             seeds: RandomState::new(),
             numbers: 0,
@@ -98,6 +117,9 @@ impl Wire {
         };
         for issuer in &*Arc::clone(&wire.plan.issuers) {
             wire.open_slot(issuer);
+        }
+        for restored in &*wire.plan.restored {
+            tell_restored(&wire.news, restored);
         }
         wire
     }
@@ -132,6 +154,7 @@ impl Wire {
             Message::Needed { need, patience, reply } => self.needed(need, patience, reply),
             Message::Arrived { issuer, slot, order, arrival } => self.arrived(&issuer, slot, order, arrival),
             Message::Resolved { name, answer } => self.resolved(&name, answer),
+            Message::Kept { result } => self.kept(result),
             Message::ClockTurned => {}
         }
     }
@@ -150,6 +173,7 @@ impl Wire {
         for (issuer, order) in due {
             self.send(&issuer, order);
         }
+        nap = nap.min(self.keep(now).unwrap_or(nap));
         for slot in self.slots.values() {
             nap = nap.min(slot.next_wake(now).unwrap_or(nap));
         }
@@ -249,6 +273,13 @@ impl Wire {
         // Before anybody is answered: whoever hears that keys were fetched looks at once, from another thread.
         slot.publish(now);
         let is_late = matches!(news, slot::News::Late);
+        if let Some(keeping) = &mut self.keeping {
+            keeping.changed(match news {
+                slot::News::Replaced { .. } => Pending::Keys,
+                slot::News::Renewed => Pending::Age,
+                slot::News::Unconfirmed | slot::News::Failed(_) | slot::News::Late => Pending::Nothing,
+            });
+        }
         tell_arrival(&self.news, slot, order, news, now);
         tell_turn(&self.news, slot, now);
         if is_late {
@@ -256,6 +287,40 @@ impl Wire {
         }
         if let Some(order) = slot.settle(order, now) {
             self.send(issuer, order);
+        }
+    }
+
+    /// Writes the keys down if it is time to; says how long until it will be.
+    fn keep(&mut self, now: Timestamp) -> Option<Duration> {
+        let keeping = self.keeping.as_mut()?;
+        let left = keeping.left(now)?;
+        if !left.is_zero() {
+            return Some(left);
+        }
+        keeping.begin(now);
+        let file = keeping.file.clone();
+        let resolved = self.plan.tenants.as_ref().map(|(_, directory)| directory.read());
+        let resolved = resolved.iter().flat_map(|table| table.issuers());
+        let document = SavedKeys::seal(sets(self.plan.issuers.iter().chain(resolved), now), now, &file.secret);
+        // A disk may be slow, or be no disk at all.
+        let writing = tokio::task::spawn_blocking(move || file.write(&document));
+        let post = self.post.clone();
+        tokio::spawn(async move {
+            let written = writing.await.unwrap_or_else(|panic| Err(panic.into()));
+            let result = written.map_err(|error| -> Cause { Arc::new(error) });
+            if let Some(inbox) = post.upgrade() {
+                let _ = inbox.send(Message::Kept { result });
+            }
+        });
+        None
+    }
+
+    fn kept(&mut self, result: Result<(), Cause>) {
+        if let Some(keeping) = &mut self.keeping {
+            keeping.ended(result.is_ok());
+        }
+        if let Err(error) = result {
+            self.news.tell(|| Event::SaveFailed { error });
         }
     }
 
@@ -295,6 +360,10 @@ impl Wire {
                 }
                 let table = directory.read();
                 if let Some(issuer) = table.get(name) {
+                    let saved = self.plan.saved.as_mut();
+                    if let Some(restored) = saved.and_then(|saved| restore_one(issuer, saved, now)) {
+                        tell_restored(&self.news, &restored);
+                    }
                     self.open_slot(issuer);
                     self.news.tell(|| Event::IssuerResolved { issuer: issuer.rules.issuer.clone() });
                 }
@@ -316,6 +385,14 @@ const fn addresses(remote: &RemoteKeys) -> Addresses {
         PrivateAddresses::Refused => Addresses::Public,
         PrivateAddresses::Allowed => Addresses::Any,
     }
+}
+
+fn tell_restored(news: &News, restored: &Restored) {
+    let issuer = restored.issuer.clone();
+    news.tell(|| match &restored.outcome {
+        Ok(age) => Event::Restored { issuer, age: *age },
+        Err(error) => Event::RestoreRefused { issuer, error: Arc::new(error.clone()) },
+    });
 }
 
 fn tell_turn(news: &News, slot: &mut Slot, now: Timestamp) {

@@ -16,6 +16,7 @@ mod layer;
 mod naive;
 mod real_issuers;
 mod rotation;
+mod saved;
 mod scopes;
 mod settings;
 mod wire;
