@@ -254,7 +254,7 @@ impl Validator {
 
     #[cfg(not(feature = "driver"))]
     #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "its twin sends the need on its way")]
-    const fn begin(&self, _need: Need, _meanwhile: &Refusal) -> Network {
+    fn begin(&self, _need: Need, _meanwhile: &Refusal) -> Network {
         Network::MadeNoDifference
     }
 
