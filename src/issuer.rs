@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::claims::read::ClaimNames;
 use crate::claims::rules::{AudienceRule, Binding, Profile, Rules};
 use crate::config_error::ConfigError;
+use crate::endpoint::{self, PlainHttp};
 #[cfg(feature = "driver")]
-use crate::endpoint::Endpoint;
-use crate::endpoint::{self, PlainHttp, PrivateAddresses};
+use crate::endpoint::{Endpoint, PrivateAddresses};
 use crate::issuer_id::IssuerId;
 use crate::jose::algorithm::{Algorithm, Algorithms};
 use crate::jose::key_set::{KeySet, MAX_TRIED};
@@ -35,6 +35,7 @@ pub struct Issuer {
     binding: Binding,
     names: ClaimNames,
     plain_http: PlainHttp,
+    #[cfg(feature = "driver")]
     addresses: PrivateAddresses,
     /// Where handed-over keys lie. Fetched keys get a place of their own in each validator.
     handed_over: Option<Arc<KeyStore>>,
@@ -63,6 +64,7 @@ impl Issuer {
             binding: Binding::MustBeProven,
             names: ClaimNames::default(),
             plain_http: PlainHttp::default(),
+            #[cfg(feature = "driver")]
             addresses: PrivateAddresses::Allowed,
             handed_over: handed_over.map(|keys| Arc::new(KeyStore::pushed(keys))),
         }
@@ -339,7 +341,7 @@ pub(crate) struct TrustedIssuer {
 
 /// Where keys are fetched from.
 #[cfg(feature = "driver")]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteKeys {
     pub(crate) place: Place,
     pub(crate) plain_http: PlainHttp,
@@ -347,7 +349,7 @@ pub(crate) struct RemoteKeys {
 }
 
 #[cfg(feature = "driver")]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Jwks(Endpoint),
     /// Where the issuer's metadata says.

@@ -18,4 +18,5 @@ mod real_issuers;
 mod rotation;
 mod scopes;
 mod settings;
+mod tenants;
 mod wire;

@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::decision::{Need, Supply};
 use crate::issuer_id::IssuerId;
 use crate::keys::refresh::Order;
+use crate::tenants::Question;
 use crate::wire::driver::resolving::Resolved;
 use crate::wire::driver::slot::Arrival;
 use crate::wire::driver::{Patience, Plan, Wire, unreachable};
@@ -23,7 +24,8 @@ const DRIFT: u64 = 2000;
 pub(super) enum Message {
     Needed { need: Need, patience: Patience, reply: Option<oneshot::Sender<Supply>> },
     Arrived { issuer: IssuerId, slot: u64, order: Order, arrival: Arrival },
-    Resolved { name: Box<str>, answer: Resolved },
+    Resolved { name: Box<str>, question: Question, answer: Resolved },
+    Forgotten { name: Box<str> },
     ClockTurned,
 }
 
@@ -115,10 +117,20 @@ impl Driver {
     /// Wakes the thread if a clock was set or the computer slept, which its own timer does not tell: keys may be due.
     pub(crate) fn notice(&self, now: Timestamp) {
         if self.unread.has_jumped(now) {
-            let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(inbox) = &*inbox {
-                let _ = inbox.messages.send(Message::ClockTurned);
-            }
+            self.tell(Message::ClockTurned);
+        }
+    }
+
+    /// A resolved issuer is trusted no longer, and its keys need not be fetched.
+    pub(crate) fn forget(&self, name: &str) {
+        self.tell(Message::Forgotten { name: name.into() });
+    }
+
+    /// Where there is no thread, there is nobody whom it concerns.
+    fn tell(&self, message: Message) {
+        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inbox) = &*inbox {
+            let _ = inbox.messages.send(message);
         }
     }
 
@@ -141,7 +153,9 @@ pub(crate) struct Answer(oneshot::Receiver<Supply>);
 impl Answer {
     /// Waits for it, at most as long as its kind of need may take.
     pub(crate) async fn wait(self) -> Supply {
-        self.0.await.unwrap_or_else(|_| unreachable("the thread that fetches keys could not be started, or has ended"))
+        let nobody =
+            "the thread that fetches keys could not be started or has ended, or the issuer is trusted no longer";
+        self.0.await.unwrap_or_else(|_| unreachable(nobody))
     }
 }
 
