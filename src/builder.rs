@@ -33,7 +33,6 @@ const MAX_LEEWAY: Duration = Duration::from_secs(300);
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 1_024..=1_048_576;
 const STALE: std::ops::RangeInclusive<Duration> = Duration::from_secs(5 * 60)..=Duration::from_secs(7 * 24 * 60 * 60);
-const TENANTS: std::ops::RangeInclusive<usize> = 1..=100_000;
 const DEFAULT_TOKEN_BYTES: usize = 16_384;
 
 /// The settings of a [`Validator`]. Made by [`Validator::builder`].
@@ -215,9 +214,7 @@ impl ValidatorBuilder {
             let problem = "not between 5 minutes and 7 days";
             return Err(ConfigError::invalid("max_stale", format!("{:?}", self.max_stale), problem));
         }
-        if let Some(most) = self.tenants.as_ref().map(|tenants| tenants.most).filter(|most| !TENANTS.contains(most)) {
-            return Err(ConfigError::invalid("trust_each", most.to_string(), "not between 1 and 100,000 issuers"));
-        }
+        self.tenants.as_ref().map_or(Ok(()), Tenants::check)?;
         refuse_empty(&self.audiences)?;
         let realm = self.realm_of_challenges()?;
         let defaults = Defaults { audiences: self.audiences, leeway: self.leeway, max_stale: self.max_stale };
@@ -225,7 +222,7 @@ impl ValidatorBuilder {
         refuse_twins(&issuers)?;
         let issuers: Arc<[TrustedIssuer]> = issuers.into();
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let resolved = self.tenants.as_ref().map(|tenants| Arc::new(Directory::new(tenants.most)));
+        let resolved = self.tenants.as_ref().map(|tenants| Arc::new(Directory::new(tenants)));
         #[cfg(feature = "driver")]
         let (restored, left) = restore(self.saved, &issuers, self.tenants.is_some(), clock.now());
         #[cfg(feature = "driver")]

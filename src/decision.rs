@@ -168,7 +168,9 @@ impl Trusted {
             // Nobody is asked about a token that no issuer could save.
             Some(Entry::Unknown) if hint.is_expired(now, self.leeway) => Err(Reason::Expired.into()),
             Some(Entry::Unknown) => {
-                let unresolved = unavailable(supply, None, SOON);
+                // A name for which the resolver failed is left alone for a while.
+                let wait = if matches!(supply, Some(Supply::Unreachable(_))) { LATER } else { SOON };
+                let unresolved = unavailable(supply, None, wait);
                 Err(match supply {
                     None => Stop::Wanted(Need::Issuer { name: hint.issuer().into() }, unresolved),
                     Some(_) => Stop::Refused(unresolved),

@@ -19,7 +19,6 @@ pub enum PlainHttp {
 
 /// Whether an issuer may lie at a loopback, private or link-local address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "driver"), expect(dead_code, reason = "nobody is there to connect to any"))]
 pub(crate) enum PrivateAddresses {
     Refused,
     Allowed,

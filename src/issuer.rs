@@ -336,7 +336,7 @@ pub(crate) struct TrustedIssuer {
 
 /// Where keys are fetched from.
 #[cfg(feature = "driver")]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteKeys {
     pub(crate) place: Place,
     pub(crate) plain_http: PlainHttp,
@@ -357,7 +357,7 @@ impl RemoteKeys {
 }
 
 #[cfg(feature = "driver")]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Jwks(Endpoint),
     /// Where the issuer's metadata says.

@@ -163,13 +163,50 @@ impl Validator {
     #[cfg(feature = "driver")]
     pub async fn refresh_now(&self) -> Result<(), FetchError> {
         let asked = self.ask_each(|issuer| Need::Fresh { issuer }, Patience::Until(WARM_UP));
-        let resolved = self.0.trusted.resolved.as_ref().map(|resolved| resolved.read().clone_names());
+        let resolved = self.0.trusted.resolved.as_ref().map(|resolved| resolved.read().fetched_names());
         let fresh = |issuer: IssuerId| {
             let answer = self.0.driver.ask(Need::Fresh { issuer: issuer.clone() }, Patience::Until(WARM_UP));
             (issuer, answer)
         };
         let resolved: Vec<_> = resolved.into_iter().flatten().map(fresh).collect();
         all_fetched(asked.into_iter().chain(resolved)).await
+    }
+
+    /// Trusts an issuer that was [resolved](crate::ValidatorBuilder::trust_each) no longer, from now on: for when a tenant was
+    /// deleted or its settings have changed, and this is to count at once. The next token of it has the resolver asked anew,
+    /// so delete it there first. A remembered refusal is forgotten too.
+    ///
+    /// It does nothing to an issuer that is trusted by name.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use futures_executor::block_on;
+    /// use scopegate::{Credentials, Issuer, Reason, Requirement, ScopePolicy, Tenants, Validator};
+    /// # use scopegate::testing::TestIssuer;
+    /// # let issuer = TestIssuer::new("https://login.example.net").default_audience("https://api.example.com");
+    /// static IS_CUSTOMER: AtomicBool = AtomicBool::new(true);
+    /// let tenants = Tenants::at_most(500, |issuer| {
+    ///     let is_known = issuer == "https://login.example.net" && IS_CUSTOMER.load(Ordering::SeqCst);
+    ///     is_known.then(|| Issuer::discover(issuer))
+    /// });
+    /// let validator = Validator::builder("https://api.example.com").trust_each(tenants);
+    /// # let validator = validator.fetch(issuer.fetch());
+    /// let validator = validator.build()?;
+    /// # let token = issuer.token().mint();
+    /// let judge = || block_on(validator.validate(&Credentials::bearer(&token), &Requirement::from(ScopePolicy::none())));
+    /// assert!(judge().is_ok());
+    ///
+    /// IS_CUSTOMER.store(false, Ordering::SeqCst);
+    /// validator.forget_issuer("https://login.example.net");
+    /// assert_eq!(judge().unwrap_err().reason(), Reason::UntrustedIssuer);
+    /// # Ok::<(), scopegate::ConfigError>(())
+    /// ```
+    #[cfg(feature = "driver")]
+    pub fn forget_issuer(&self, identifier: &str) {
+        if let Some(resolved) = &self.0.trusted.resolved {
+            resolved.forget(identifier);
+            self.0.driver.forget(identifier);
+        }
     }
 
     #[cfg(feature = "driver")]
@@ -253,7 +290,7 @@ impl Validator {
     }
 
     #[cfg(not(feature = "driver"))]
-    #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "its twin sends the need on its way")]
+    #[expect(clippy::unused_self, reason = "its twin sends the need on its way")]
     fn begin(&self, _need: Need, _meanwhile: &Refusal) -> Network {
         Network::MadeNoDifference
     }

@@ -13,6 +13,7 @@ mod inbox;
 mod keeping;
 mod resolving;
 mod slot;
+mod telling;
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -33,17 +34,18 @@ use crate::keys::refresh::{Order, Refresh};
 use crate::keys::remote::{find, load};
 use crate::keys::saved::SavedKeys;
 use crate::keys::store::Cause;
-use crate::observe::{Event, FetchCause, FetchOutcome, Listeners};
+use crate::observe::{Event, Listeners};
 use crate::restored::{Restored, restore_one, sets};
-use crate::tenants::{Directory, Tenants};
+use crate::tenants::{Directory, Question, Tenants};
 use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
 pub(crate) use inbox::{Answer, Driver};
 use inbox::{Message, Unread};
 use keeping::{Keeping, Pending};
-use resolving::{Resolved, Resolving};
+use resolving::{Resolved, Resolving, Word};
 use slot::{Arrival, Slot, Step};
+use telling::{tell_arrival, tell_restored, tell_turn};
 
 /// How long finding and fetching a key set may take in all, whatever a `Fetch` makes of its limits.
 const LONGEST_LOAD: Duration = Duration::from_secs(20);
@@ -118,6 +120,10 @@ impl Wire {
         for issuer in &*Arc::clone(&wire.plan.issuers) {
             wire.open_slot(issuer);
         }
+        // Where the thread is not the first one.
+        if let Some((_, directory)) = wire.plan.tenants.clone() {
+            directory.read().issuers().for_each(|issuer| wire.open_slot(issuer));
+        }
         for restored in &*wire.plan.restored {
             tell_restored(&wire.news, restored);
         }
@@ -153,7 +159,8 @@ impl Wire {
         match message {
             Message::Needed { need, patience, reply } => self.needed(need, patience, reply),
             Message::Arrived { issuer, slot, order, arrival } => self.arrived(&issuer, slot, order, arrival),
-            Message::Resolved { name, answer } => self.resolved(&name, answer),
+            Message::Resolved { name, question, answer } => self.resolved(name, question, answer),
+            Message::Forgotten { name } => self.forgotten(&name),
             Message::Kept { result } => self.kept(result),
             Message::ClockTurned => {}
         }
@@ -163,7 +170,7 @@ impl Wire {
     fn do_what_is_due(&mut self) -> Duration {
         let now = self.plan.clock.now();
         self.unread.note(now);
-        let mut nap = self.resolving.answer_the_late(now).unwrap_or(LONGEST_NAP).min(LONGEST_NAP);
+        let mut nap = self.resolve_what_is_due(now);
         let mut due = Vec::new();
         for slot in self.slots.values_mut() {
             slot.answer_the_late(now);
@@ -324,42 +331,63 @@ impl Wire {
         }
     }
 
-    /// Asks the resolver about an issuer, beside everything else.
+    /// Answers whoever has waited long enough for the resolver, and asks it again about those that it named a while ago.
+    fn resolve_what_is_due(&mut self, now: Timestamp) -> Duration {
+        let Some((_, directory)) = self.plan.tenants.clone() else { return LONGEST_NAP };
+        let (deadline, late) = self.resolving.answer_the_late(now);
+        for _ in 0..late {
+            self.news.tell(|| Event::ResolverFailed { error: Arc::new(FetchError::other(resolving::LATE)) });
+        }
+        let (due, next) = self.resolving.due(&directory, now);
+        for name in due {
+            self.ask_resolver(name, now);
+        }
+        [deadline, next].into_iter().flatten().min().unwrap_or(LONGEST_NAP).min(LONGEST_NAP)
+    }
+
+    /// Finds out about an issuer that is not known.
     fn resolve(&mut self, name: Box<str>, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) {
-        let Some((tenants, directory)) = &self.plan.tenants else { return };
+        let Some((_, directory)) = &self.plan.tenants else { return };
         if !directory.is_unknown(&name, now) {
             if let Some(reply) = reply {
                 let _ = reply.send(Supply::Resolved);
             }
             return;
         }
-        if !self.resolving.ask(&name, reply, now) {
-            return;
+        if self.resolving.ask(&name, reply, now) {
+            self.ask_resolver(name, now);
         }
-        let resolve = Arc::clone(&tenants.resolve);
+    }
+
+    /// Asks the resolver about an issuer, beside everything else.
+    fn ask_resolver(&self, name: Box<str>, now: Timestamp) {
+        let Some((tenants, directory)) = &self.plan.tenants else { return };
+        let (resolve, question) = (Arc::clone(&tenants.resolve), directory.question(now));
         let asked = name.clone();
-        // It may block, so it has a thread of its own.
-        let resolving = tokio::task::spawn_blocking(move || resolve(&asked));
+        // It may block, so it has a thread of its own. The system may have none to give, which is a panic of this task alone.
+        let resolving = tokio::spawn(async move { tokio::task::spawn_blocking(move || resolve(&asked)).await });
         let post = self.post.clone();
         tokio::spawn(async move {
-            let answer = resolving.await.map_err(|panic| -> Cause { Arc::new(panic) });
+            let answer = resolving.await.unwrap_or_else(Err).unwrap_or_else(|panic| Err(Arc::new(panic)));
             if let Some(inbox) = post.upgrade() {
-                let _ = inbox.send(Message::Resolved { name, answer });
+                let _ = inbox.send(Message::Resolved { name, question, answer });
             }
         });
     }
 
-    fn resolved(&mut self, name: &str, answer: Resolved) {
+    fn resolved(&mut self, name: Box<str>, question: Question, answer: Resolved) {
         let now = self.plan.clock.now();
         let Some((tenants, directory)) = self.plan.tenants.clone() else { return };
-        let supply = match resolving::judge(name, answer, &tenants, &directory, &self.plan.defaults, now) {
-            resolving::Word::Admitted { evicted } => {
+        let answered = (&*name, question);
+        let supply = match resolving::judge(answered, answer, (&tenants, &directory), &self.plan.defaults, now) {
+            Word::Admitted { evicted } => {
                 if let Some(issuer) = evicted {
                     self.slots.remove(&issuer);
                     self.news.tell(|| Event::IssuerEvicted { issuer });
                 }
+                self.slots.remove(&*name);
                 let table = directory.read();
-                if let Some(issuer) = table.get(name) {
+                if let Some(issuer) = table.get(&name) {
                     let saved = self.plan.saved.as_mut();
                     if let Some(restored) = saved.and_then(|saved| restore_one(issuer, saved, now)) {
                         tell_restored(&self.news, &restored);
@@ -369,13 +397,33 @@ impl Wire {
                 }
                 Supply::Resolved
             }
-            resolving::Word::Refused => Supply::Resolved,
-            resolving::Word::Failed(error) => {
+            Word::Renewed => Supply::Resolved,
+            Word::Refused { withdrawn, error } => {
+                if let Some(error) = error {
+                    self.news.tell(|| Event::ResolverFailed { error });
+                }
+                if withdrawn.is_some() {
+                    self.forgotten(&name);
+                }
+                Supply::Resolved
+            }
+            Word::Failed(error) => {
+                self.resolving.bar(&name, Arc::clone(&error), now);
                 self.news.tell(|| Event::ResolverFailed { error: Arc::clone(&error) });
                 Supply::Unreachable(error)
             }
+            Word::Outdated => return self.ask_resolver(name, now),
         };
-        self.resolving.settle(name, &supply);
+        self.resolving.settle(&name, &supply);
+    }
+
+    /// An issuer is trusted no longer. Where it was resolved anew meanwhile, its slot is a new one, and stays.
+    fn forgotten(&mut self, name: &str) {
+        self.resolving.forget(name);
+        let is_back = self.plan.tenants.as_ref().is_some_and(|(_, directory)| directory.read().get(name).is_some());
+        if !is_back && let Some((issuer, _)) = self.slots.remove_entry(name) {
+            self.news.tell(|| Event::IssuerWithdrawn { issuer });
+        }
     }
 }
 
@@ -385,41 +433,6 @@ const fn addresses(remote: &RemoteKeys) -> Addresses {
         PrivateAddresses::Refused => Addresses::Public,
         PrivateAddresses::Allowed => Addresses::Any,
     }
-}
-
-fn tell_restored(news: &News, restored: &Restored) {
-    let issuer = restored.issuer.clone();
-    news.tell(|| match &restored.outcome {
-        Ok(age) => Event::Restored { issuer, age: *age },
-        Err(error) => Event::RestoreRefused { issuer, error: Arc::new(error.clone()) },
-    });
-}
-
-fn tell_turn(news: &News, slot: &mut Slot, now: Timestamp) {
-    if let Some((before, after)) = slot.turned(now) {
-        news.tell(|| Event::StateChanged { issuer: slot.issuer.clone(), before, after });
-    }
-}
-
-fn tell_arrival(news: &News, slot: &Slot, order: Order, arrived: slot::News, now: Timestamp) {
-    let took = now.uptime().saturating_sub(slot.asked.uptime());
-    let ended = |cause: FetchCause, outcome| Event::FetchEnded { issuer: slot.issuer.clone(), cause, took, outcome };
-    let outcome = match arrived {
-        slot::News::Replaced { before } => {
-            news.tell(|| ended(order.cause, FetchOutcome::Fetched));
-            news.tell(|| Event::KeysChanged { issuer: slot.issuer.clone(), before, after: slot.keys().clone() });
-            return;
-        }
-        slot::News::Renewed => FetchOutcome::NotModified,
-        slot::News::Unconfirmed => FetchOutcome::Unconfirmed,
-        slot::News::Failed(error) => FetchOutcome::Failed {
-            kind: error.label(),
-            error,
-            next_try: slot.refresh.next_try(now).unwrap_or_default(),
-        },
-        slot::News::Late => FetchOutcome::Late,
-    };
-    news.tell(|| ended(order.cause, outcome));
 }
 
 fn unreachable(problem: &'static str) -> Supply {

@@ -19,4 +19,5 @@ mod rotation;
 mod saved;
 mod scopes;
 mod settings;
+mod tenants;
 mod wire;

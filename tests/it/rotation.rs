@@ -1,6 +1,7 @@
 //! Keys over the network: fetched when they are first needed, found anew when they rotate, and never at a stranger's bidding.
 
 mod lifecycle;
+mod metadata;
 mod moved;
 mod outage;
 mod readiness;
@@ -16,7 +17,7 @@ use futures_executor::block_on;
 use scopegate::testing::{Endpoint, Fault, TestClock, TestIssuer, TestToken};
 use scopegate::{AccessToken, Credentials, FetchError, Issuer, Reason, Rejection, Requirement, ScopePolicy, Validator};
 
-const API: &str = "https://api.example.test";
+pub(super) const API: &str = "https://api.example.test";
 const A: &str = "https://a.example.test";
 const B: &str = "https://b.example.test";
 
@@ -94,21 +95,21 @@ impl World {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn issuer(identifier: &str, clock: &TestClock) -> TestIssuer {
+pub(super) fn issuer(identifier: &str, clock: &TestClock) -> TestIssuer {
     TestIssuer::new(identifier).clock(clock).default_audience(API)
 }
 
-fn read() -> Requirement {
+pub(super) fn read() -> Requirement {
     ScopePolicy::all(["read"]).unwrap().into()
 }
 
-const fn seconds(seconds: u64) -> Duration {
+pub(super) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// Waits for the driver's thread, at most 5 s.
 #[track_caller]
-fn soon(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) fn soon(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..5_000 {
         if holds() {
             return;
@@ -119,18 +120,18 @@ fn soon(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Polls it once and says whether it still waits.
-fn waits<T>(future: &mut Pin<Box<dyn Future<Output = T> + '_>>) -> bool {
+pub(super) fn waits<T>(future: &mut Pin<Box<dyn Future<Output = T> + '_>>) -> bool {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 #[track_caller]
-fn refused(result: Result<AccessToken, Rejection>) -> Reason {
+pub(super) fn refused(result: Result<AccessToken, Rejection>) -> Reason {
     result.unwrap_err().reason()
 }
 
 /// The token was not judged, and the client is told when to come again.
 #[track_caller]
-fn unjudged(result: Result<AccessToken, Rejection>) -> Rejection {
+pub(super) fn unjudged(result: Result<AccessToken, Rejection>) -> Rejection {
     let rejection = result.unwrap_err();
     assert_eq!((rejection.reason(), rejection.status().as_u16()), (Reason::KeysUnavailable, 503));
     assert!(rejection.retry_after().is_some_and(|after| (seconds(1)..=seconds(6)).contains(&after)));

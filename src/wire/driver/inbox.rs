@@ -12,6 +12,7 @@ use crate::decision::{Need, Supply};
 use crate::issuer_id::IssuerId;
 use crate::keys::refresh::Order;
 use crate::keys::store::Cause;
+use crate::tenants::Question;
 use crate::wire::driver::resolving::Resolved;
 use crate::wire::driver::slot::Arrival;
 use crate::wire::driver::{Patience, Plan, Wire, unreachable};
@@ -28,7 +29,8 @@ const LOOKS_WITHIN: u64 = 180_000;
 pub(super) enum Message {
     Needed { need: Need, patience: Patience, reply: Option<oneshot::Sender<Supply>> },
     Arrived { issuer: IssuerId, slot: u64, order: Order, arrival: Arrival },
-    Resolved { name: Box<str>, answer: Resolved },
+    Resolved { name: Box<str>, question: Question, answer: Resolved },
+    Forgotten { name: Box<str> },
     Kept { result: Result<(), Cause> },
     ClockTurned,
 }
@@ -147,6 +149,15 @@ impl Driver {
         }
     }
 
+    /// A resolved issuer is trusted no longer, and its keys need not be fetched. Where there is no thread, there is nobody whom it
+    /// concerns.
+    pub(crate) fn forget(&self, name: &str) {
+        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inbox) = &*inbox {
+            let _ = inbox.messages.send(Message::Forgotten { name: name.into() });
+        }
+    }
+
     fn inbox(&self) -> Option<mpsc::UnboundedSender<Message>> {
         let plan = self.plan.as_ref()?;
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,7 +177,9 @@ pub(crate) struct Answer(oneshot::Receiver<Supply>);
 impl Answer {
     /// Waits for it, at most as long as its kind of need may take.
     pub(crate) async fn wait(self) -> Supply {
-        self.0.await.unwrap_or_else(|_| unreachable("the thread that fetches keys could not be started, or has ended"))
+        let nobody =
+            "the thread that fetches keys could not be started or has ended, or the issuer is trusted no longer";
+        self.0.await.unwrap_or_else(|_| unreachable(nobody))
     }
 }
 

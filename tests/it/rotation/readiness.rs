@@ -64,7 +64,7 @@ fn who_waits_until_ready_is_told_in_the_end_what_went_wrong() {
     other.script(Fault::status(404));
     let waiting = validator.wait_until_ready(seconds(30));
     let turning = std::thread::spawn({
-        let clock = world.clock.clone();
+        let clock = world.clock;
         move || {
             for _ in 0..60 {
                 std::thread::sleep(Duration::from_millis(2));
