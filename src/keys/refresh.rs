@@ -241,9 +241,10 @@ impl Refresh {
 
     /// An order was answered with a key set that may be believed for `lifetime`.
     pub(crate) fn fetched(&mut self, id: u64, now: Timestamp, lifetime: Duration, contents: Contents) -> Outcome {
-        self.close(id);
-        // Invariant 4.
-        if self.success.is_some_and(|success| success.id >= id) {
+        let was_open = self.close(id);
+        // Invariant 4. Of an order that was given up, keys still count, and nothing else does.
+        let is_old = self.success.is_some_and(|success| success.id >= id);
+        if is_old || !was_open && contents != Contents::Usable {
             return Outcome::Late;
         }
         // Invariant 3.
@@ -419,3 +420,7 @@ const fn steady_since(now: Timestamp, earlier: Timestamp) -> Duration {
 #[cfg(test)]
 #[path = "refresh/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "refresh/simulation.rs"]
+mod simulation;
