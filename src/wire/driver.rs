@@ -41,7 +41,7 @@ use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
 pub(crate) use inbox::{Answer, Driver};
-use inbox::{Message, Unread};
+use inbox::{Message, Unread, Watch};
 use keeping::{Keeping, Pending};
 use resolving::{Resolved, Resolving, Word};
 use slot::{Arrival, Slot, Step};
@@ -95,6 +95,7 @@ struct Wire {
     plan: Plan,
     post: mpsc::WeakUnboundedSender<Message>,
     unread: Unread,
+    watch: Watch,
     slots: HashMap<IssuerId, Slot>,
     resolving: Resolving,
     keeping: Option<Keeping>,
@@ -104,11 +105,12 @@ struct Wire {
 }
 
 impl Wire {
-    fn new(plan: Plan, post: mpsc::WeakUnboundedSender<Message>, unread: Unread) -> Self {
+    fn new(plan: Plan, post: mpsc::WeakUnboundedSender<Message>, unread: Unread, watch: Watch) -> Self {
         let news = News::new(plan.listeners.clone());
         let mut wire = Self {
             post,
             unread,
+            watch,
             slots: HashMap::new(),
             resolving: Resolving::default(),
             keeping: plan.key_file.clone().map(Keeping::new),
@@ -169,7 +171,7 @@ impl Wire {
     /// Sends what time has made due and answers whoever has waited long enough. Says how long there is nothing to do.
     fn do_what_is_due(&mut self) -> Duration {
         let now = self.plan.clock.now();
-        self.unread.note(now);
+        self.watch.note(now);
         let mut nap = self.resolve_what_is_due(now);
         let mut due = Vec::new();
         for slot in self.slots.values_mut() {
@@ -190,7 +192,7 @@ impl Wire {
 
     fn needed(&mut self, need: Need, patience: Patience, reply: Option<oneshot::Sender<Supply>>) {
         if reply.is_none() {
-            self.unread.read_one();
+            self.unread.give_back();
         }
         if reply.as_ref().is_some_and(oneshot::Sender::is_closed) {
             return;

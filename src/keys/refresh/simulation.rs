@@ -19,6 +19,11 @@
 //!
 //! `SCOPEGATE_SEEDS=1000000 cargo test --lib simulation` runs longer; `SCOPEGATE_SEED=17` replays one life and prints it.
 
+#![cfg(test)]
+
+#[path = "simulation/ends.rs"]
+mod ends;
+
 use std::env;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -422,44 +427,6 @@ impl Life {
         self.barred = (self.uptime + least(5), self.uptime + least(60));
     }
 
-    fn step(&mut self) {
-        self.deliver();
-        self.look();
-        let order = self.machine.due(self.now());
-        self.ordered(order);
-        let now = self.now();
-        assert_eq!(self.machine.usable(now), self.has_keys(), "keys serve 24 h and no longer (invariant 6)");
-        assert!(self.machine.pending.len() <= REMEMBERED && self.machine.remembered.len() <= REMEMBERED, "invariant 8");
-        let nap = self.machine.next_wake(now);
-        assert!(nap.is_none_or(|nap| nap <= LONGEST_NAP), "{nap:?}");
-    }
-
-    /// The issuer is well from here on. Time passes in small steps, with a token at each.
-    fn be_well(&mut self) {
-        self.is_up = true;
-        self.lifetime = Duration::from_secs(300);
-        self.turn_over();
-        self.note(|| "from here on all is well".to_owned());
-    }
-
-    fn pass_well(&mut self, time: Duration, by: Duration) {
-        let end = self.uptime + time;
-        while self.uptime < end {
-            self.pass(by);
-            // No chance is left to the issuer: each answer comes at once, and is good.
-            let order = self.machine.due(self.now());
-            self.answered_at_once(order);
-        }
-    }
-
-    fn answered_at_once(&mut self, order: Option<Order>) {
-        let Some(order) = order else { return };
-        self.orders += 1;
-        self.open = Some((order.id, self.uptime));
-        let answer = if self.is_up { Answer::Keys(self.keys.clone(), self.lifetime) } else { Answer::Failure(None) };
-        self.hear(Letter { order, answer, at: self.uptime });
-    }
-
     fn live(&mut self) {
         for _ in 0..STEPS {
             self.happen();
@@ -475,95 +442,16 @@ impl Life {
         }
     }
 
-    /// Liveness, from whatever state this life has come to. A Retry-After may last an hour.
-    fn be_well_for_an_hour(&mut self) {
-        // Nothing that was sent before is heard any more.
-        self.letters.clear();
-        self.be_well();
-        self.pass_well(Duration::from_secs(60), Duration::from_secs(5));
-        self.pass_well(Duration::from_secs(3_600), Duration::from_secs(60));
-        self.pass_well(Duration::from_secs(60), Duration::from_secs(5));
-        assert_eq!(self.held, self.keys, "the keys that the issuer has had for an hour are not here");
-    }
-
-    /// The budget is whole by now, so the first token brings the key.
-    fn rotate_without_overlap(&mut self) {
-        let orders = self.orders;
-        for _ in 0..2 {
-            self.turn_over();
-            let name = self.names.to_string();
-            let now = self.now();
-            match self.machine.unknown_key(Some(&name), now) {
-                Unknown::Fetch(order) => self.answered_at_once(Some(order)),
-                step => panic!("a new key was not asked for: {step:?}"),
-            }
-            assert_eq!(self.held, self.keys, "one fetch brings the new key");
-        }
-        // The name of a key is given to another, when the budget allows to ask once more.
-        self.pass_well(Duration::from_secs(30), Duration::from_secs(30));
-        self.keys[0].1 += 1;
-        match self.machine.bad_signature(self.now()) {
-            Unknown::Fetch(order) => self.answered_at_once(Some(order)),
-            step => panic!("a renamed key was not asked for: {step:?}"),
-        }
-        assert_eq!(self.held, self.keys, "one fetch brings the renamed key");
-        assert!(self.orders - orders <= 4, "and at most one more was due by time");
-    }
-
-    fn withdraw_a_key(&mut self) {
-        self.turn_over();
-        self.pass_well(self.lifetime + Duration::from_secs(1), Duration::from_secs(1));
-        assert_eq!(self.held, self.keys, "a withdrawn key lives on");
-    }
-
-    /// At most 16 requests in its first five minutes, floods or not, and the keys stay.
-    fn bear_an_outage_of_minutes(&mut self) {
-        self.is_up = false;
-        let first = self.orders + 1;
-        while self.orders < first {
-            self.pass_well(Duration::from_secs(1), Duration::from_secs(1));
-        }
-        let end = self.uptime + Duration::from_secs(300);
-        while self.uptime < end {
-            self.pass(Duration::from_millis(500));
-            let now = self.now();
-            let name = self.pick(1 << 40).to_string();
-            let step = self.machine.unknown_key(Some(&name), now);
-            let order = if let Unknown::Fetch(order) = step { Some(order) } else { self.machine.due(now) };
-            self.answered_at_once(order);
-        }
-        assert!(self.orders - first < 16, "{} requests", self.orders - first + 1);
-        assert_eq!(self.held, self.keys, "an outage changes no key");
-    }
-
-    /// Tokens are refused in the end; six seconds after it they are not.
-    fn bear_an_outage_of_a_day(&mut self) {
-        self.is_up = false;
-        let end = self.uptime + DAY - Duration::from_secs(400);
-        while self.uptime < end {
-            self.pass_well(Duration::from_secs(300), Duration::from_secs(300));
-            assert!(self.machine.usable(self.now()), "an outage changes no key");
-        }
-        self.pass(Duration::from_secs(500));
-        for _ in 0..100 {
-            self.pass(Duration::from_millis(500));
-            assert!(!self.machine.usable(self.now()), "invariant 6");
-            let order = self.machine.need_keys(self.now());
-            self.answered_at_once(order);
-        }
-        self.is_up = true;
-        let end = self.uptime + Duration::from_secs(6);
-        while self.uptime < end && !self.machine.usable(self.now()) {
-            self.pass(Duration::from_millis(100));
-            let order = self.machine.need_keys(self.now());
-            self.answered_at_once(order);
-        }
-        assert!(self.machine.usable(self.now()), "not within 6 s of the end of an outage");
-    }
-
-    fn turn_over(&mut self) {
-        self.names += 1;
-        self.keys = vec![(self.names, self.names)];
+    fn step(&mut self) {
+        self.deliver();
+        self.look();
+        let order = self.machine.due(self.now());
+        self.ordered(order);
+        let now = self.now();
+        assert_eq!(self.machine.usable(now), self.has_keys(), "keys serve 24 h and no longer (invariant 6)");
+        assert!(self.machine.pending.len() <= REMEMBERED && self.machine.remembered.len() <= REMEMBERED, "invariant 8");
+        let nap = self.machine.next_wake(now);
+        assert!(nap.is_none_or(|nap| nap <= LONGEST_NAP), "{nap:?}");
     }
 }
 
@@ -582,7 +470,9 @@ fn simulation_of_many_lives() {
         let lived = catch_unwind(AssertUnwindSafe(|| life.live()));
         if lived.is_err() || print {
             let mut story = String::new();
-            life.diary.iter().for_each(|line| drop(writeln!(story, "{line}")));
+            for line in &life.diary {
+                let _ = writeln!(story, "{line}");
+            }
             println!("the last of life {seed}, orders {}:\n{story}", life.orders);
         }
         assert!(lived.is_ok(), "seed {seed}; again: SCOPEGATE_SEED={seed} cargo test --lib simulation_of_many_lives");

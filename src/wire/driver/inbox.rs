@@ -2,7 +2,7 @@
 
 use std::process;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
@@ -42,36 +42,57 @@ pub(crate) struct Driver {
     /// The thread's inbox once it has begun. Behind a lock, since only who needs the network comes here; a thread that could
     /// not start, has died, or was left behind by a fork is replaced.
     inbox: Mutex<Option<Inbox>>,
-    unread: Unread,
+    watch: Watch,
 }
 
+/// The way to one thread.
+#[derive(Clone)]
 struct Inbox {
     messages: mpsc::UnboundedSender<Message>,
+    unread: Unread,
     /// A forked child has this memory and not the thread.
     process: u32,
 }
 
-/// What both ends know.
-#[derive(Clone)]
-pub(super) struct Unread(Arc<Shared>);
-
-struct Shared {
-    /// Questions that nobody waits for and that lie unread.
-    questions: AtomicUsize,
-    /// How far the wall clock was ahead of the other when the thread last looked, in milliseconds.
-    drift: AtomicI64,
-    /// The uptime at which the thread last looked, in milliseconds.
-    looked: AtomicU64,
-}
+/// Questions that nobody waits for and that lie unread before one thread.
+#[derive(Clone, Default)]
+pub(super) struct Unread(Arc<AtomicUsize>);
 
 impl Unread {
-    pub(super) fn read_one(&self) {
-        self.0.questions.fetch_sub(1, Ordering::Relaxed);
+    /// Takes a place for one; none is left if `false`.
+    fn take(&self) -> bool {
+        let has_room = self.0.fetch_add(1, Ordering::Relaxed) < UNREAD;
+        if !has_room {
+            self.give_back();
+        }
+        has_room
     }
 
-    /// The thread has seen this time.
+    /// One was read, or never came to lie there.
+    pub(super) fn give_back(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// When the thread last looked, for checks to see that it is overdue.
+#[derive(Clone)]
+pub(super) struct Watch(Arc<Looked>);
+
+struct Looked {
+    /// How far the wall clock was ahead of the other, in milliseconds.
+    drift: AtomicI64,
+    /// The uptime, in milliseconds.
+    at: AtomicU64,
+}
+
+impl Watch {
+    fn new(drift: i64) -> Self {
+        Self(Arc::new(Looked { drift: AtomicI64::new(drift), at: AtomicU64::new(0) }))
+    }
+
+    /// The thread looks at this time.
     pub(super) fn note(&self, now: Timestamp) {
-        self.0.looked.store(millis(now), Ordering::Relaxed);
+        self.0.at.store(millis(now), Ordering::Relaxed);
         self.0.drift.store(drift(now), Ordering::Relaxed);
     }
 
@@ -82,14 +103,12 @@ impl Unread {
         if known == NEVER {
             return false;
         }
-        let looked = self.0.looked.load(Ordering::Relaxed);
-        let is_overdue = known.abs_diff(found) > DRIFT || millis(now).saturating_sub(looked) > LOOKS_WITHIN;
-        is_overdue
-            && self.0.looked.compare_exchange(looked, millis(now), Ordering::Relaxed, Ordering::Relaxed).is_ok()
-            && {
-                self.0.drift.store(found, Ordering::Relaxed);
-                true
-            }
+        let at = self.0.at.load(Ordering::Relaxed);
+        let is_overdue = known.abs_diff(found) > DRIFT || millis(now).saturating_sub(at) > LOOKS_WITHIN;
+        is_overdue && self.0.at.compare_exchange(at, millis(now), Ordering::Relaxed, Ordering::Relaxed).is_ok() && {
+            self.0.drift.store(found, Ordering::Relaxed);
+            true
+        }
     }
 }
 
@@ -111,20 +130,21 @@ impl Driver {
         // Restored keys are due, and nobody needs them so much that he would say so: the first check finds the thread overdue.
         let is_due = plan.as_ref().is_some_and(Plan::has_restored);
         let drift = if is_due { NEVER.saturating_add(1) } else { NEVER };
-        let shared = Shared { questions: AtomicUsize::new(0), drift: AtomicI64::new(drift), looked: AtomicU64::new(0) };
-        Self { plan, inbox: Mutex::default(), unread: Unread(Arc::new(shared)) }
+        Self { plan, inbox: Mutex::default(), watch: Watch::new(drift) }
     }
 
     /// Starts what is needed and does not wait; says whether it is on its way. Where too much is asked at once the question is
     /// dropped: the next asks again.
     pub(crate) fn start(&self, need: Need) -> bool {
-        let Some(inbox) = self.inbox() else { return false };
-        if self.unread.0.questions.fetch_add(1, Ordering::Relaxed) < UNREAD {
-            inbox.send(Message::Needed { need, patience: Patience::OneAnswer, reply: None }).is_ok()
-        } else {
-            self.unread.read_one();
-            false
+        let Some(Inbox { messages, unread, .. }) = self.inbox_at_once() else { return false };
+        if !unread.take() {
+            return false;
         }
+        let is_sent = messages.send(Message::Needed { need, patience: Patience::OneAnswer, reply: None }).is_ok();
+        if !is_sent {
+            unread.give_back();
+        }
+        is_sent
     }
 
     /// Asks for what is needed; what came of it is the receiver's to wait for.
@@ -134,7 +154,7 @@ impl Driver {
     pub(crate) fn ask(&self, need: Need, patience: Patience) -> Answer {
         let (reply, answer) = oneshot::channel();
         if let Some(inbox) = self.inbox() {
-            let _ = inbox.send(Message::Needed { need, patience, reply: Some(reply) });
+            let _ = inbox.messages.send(Message::Needed { need, patience, reply: Some(reply) });
         }
         Answer(answer)
     }
@@ -142,10 +162,10 @@ impl Driver {
     /// Wakes the thread if a clock was set or the computer slept, which its own timer does not tell: keys may be due. One that is
     /// gone is replaced.
     pub(crate) fn notice(&self, now: Timestamp) {
-        if self.unread.is_overdue(now)
-            && let Some(inbox) = self.inbox()
+        if self.watch.is_overdue(now)
+            && let Some(inbox) = self.inbox_at_once()
         {
-            let _ = inbox.send(Message::ClockTurned);
+            let _ = inbox.messages.send(Message::ClockTurned);
         }
     }
 
@@ -158,16 +178,29 @@ impl Driver {
         }
     }
 
-    fn inbox(&self) -> Option<mpsc::UnboundedSender<Message>> {
+    fn inbox(&self) -> Option<Inbox> {
+        self.living(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same for those who may not wait, not even for a lock: somebody else is asking at this very moment, or a fork has copied
+    /// the lock while it was held.
+    fn inbox_at_once(&self) -> Option<Inbox> {
+        match self.inbox.try_lock() {
+            Ok(mut inbox) => self.living(&mut inbox),
+            Err(TryLockError::Poisoned(inbox)) => self.living(&mut inbox.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn living(&self, inbox: &mut Option<Inbox>) -> Option<Inbox> {
         let plan = self.plan.as_ref()?;
-        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         let process = process::id();
         if inbox.as_ref().is_none_or(|inbox| inbox.messages.is_closed() || inbox.process != process) {
-            self.unread.0.questions.store(0, Ordering::Relaxed);
-            let messages = begin(plan.clone(), self.unread.clone());
-            *inbox = messages.map(|messages| Inbox { messages, process });
+            let unread = Unread::default();
+            let messages = begin(plan.clone(), unread.clone(), self.watch.clone());
+            *inbox = messages.map(|messages| Inbox { messages, unread, process });
         }
-        inbox.as_ref().map(|inbox| inbox.messages.clone())
+        inbox.clone()
     }
 }
 
@@ -184,12 +217,12 @@ impl Answer {
 }
 
 /// Starts the thread; `None` if the system has none to give.
-fn begin(plan: Plan, unread: Unread) -> Option<mpsc::UnboundedSender<Message>> {
+fn begin(plan: Plan, unread: Unread, watch: Watch) -> Option<mpsc::UnboundedSender<Message>> {
     let (inbox, messages) = mpsc::unbounded_channel();
     let post = inbox.downgrade();
     let run = move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(Wire::new(plan, post, unread).run(messages));
+        runtime.block_on(Wire::new(plan, post, unread, watch).run(messages));
         // A name that is still being resolved must not hold the thread.
         runtime.shutdown_background();
     };
