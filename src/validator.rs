@@ -106,7 +106,8 @@ impl Validator {
     }
 
     /// Judges what a request presented, and waits for the network where that takes it: at most 1 s for a key that is not at
-    /// hand, 5 s for the very first keys. Many that wait for the same share one fetch, and dropping the future harms nobody.
+    /// hand, 5 s for the very first keys, and 5 s for the resolver of [`trust_each`](crate::ValidatorBuilder::trust_each) before
+    /// them. Many that wait for the same share one fetch, and dropping the future harms nobody.
     ///
     /// It works under any executor.
     ///

@@ -35,15 +35,15 @@ use crate::keys::remote::{find, load};
 use crate::keys::saved::SavedKeys;
 use crate::keys::store::Cause;
 use crate::observe::{Event, Listeners};
-use crate::restored::{Restored, restore_one, sets};
-use crate::tenants::{Directory, Question, Tenants};
+use crate::restored::{Restored, sets};
+use crate::tenants::{Directory, Tenants};
 use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
 pub(crate) use inbox::{Answer, Driver};
 use inbox::{Message, Unread, Watch};
 use keeping::{Keeping, Pending};
-use resolving::{Resolved, Resolving, Word};
+use resolving::Resolving;
 use slot::{Arrival, Slot, Step};
 use telling::{tell_arrival, tell_restored, tell_turn};
 
@@ -330,101 +330,6 @@ impl Wire {
         }
         if let Err(error) = result {
             self.news.tell(|| Event::SaveFailed { error });
-        }
-    }
-
-    /// Answers whoever has waited long enough for the resolver, and asks it again about those that it named a while ago.
-    fn resolve_what_is_due(&mut self, now: Timestamp) -> Duration {
-        let Some((_, directory)) = self.plan.tenants.clone() else { return LONGEST_NAP };
-        let (deadline, late) = self.resolving.answer_the_late(now);
-        for _ in 0..late {
-            self.news.tell(|| Event::ResolverFailed { error: Arc::new(FetchError::other(resolving::LATE)) });
-        }
-        let (due, next) = self.resolving.due(&directory, now);
-        for name in due {
-            self.ask_resolver(name, now);
-        }
-        [deadline, next].into_iter().flatten().min().unwrap_or(LONGEST_NAP).min(LONGEST_NAP)
-    }
-
-    /// Finds out about an issuer that is not known.
-    fn resolve(&mut self, name: Box<str>, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) {
-        let Some((_, directory)) = &self.plan.tenants else { return };
-        if !directory.is_unknown(&name, now) {
-            if let Some(reply) = reply {
-                let _ = reply.send(Supply::Resolved);
-            }
-            return;
-        }
-        if self.resolving.ask(&name, reply, now) {
-            self.ask_resolver(name, now);
-        }
-    }
-
-    /// Asks the resolver about an issuer, beside everything else.
-    fn ask_resolver(&self, name: Box<str>, now: Timestamp) {
-        let Some((tenants, directory)) = &self.plan.tenants else { return };
-        let (resolve, question) = (Arc::clone(&tenants.resolve), directory.question(now));
-        let asked = name.clone();
-        // It may block, so it has a thread of its own. The system may have none to give, which is a panic of this task alone.
-        let resolving = tokio::spawn(async move { tokio::task::spawn_blocking(move || resolve(&asked)).await });
-        let post = self.post.clone();
-        tokio::spawn(async move {
-            let answer = resolving.await.unwrap_or_else(Err).unwrap_or_else(|panic| Err(Arc::new(panic)));
-            if let Some(inbox) = post.upgrade() {
-                let _ = inbox.send(Message::Resolved { name, question, answer });
-            }
-        });
-    }
-
-    fn resolved(&mut self, name: Box<str>, question: Question, answer: Resolved) {
-        let now = self.plan.clock.now();
-        let Some((tenants, directory)) = self.plan.tenants.clone() else { return };
-        let answered = (&*name, question);
-        let supply = match resolving::judge(answered, answer, (&tenants, &directory), &self.plan.defaults, now) {
-            Word::Admitted { evicted } => {
-                if let Some(issuer) = evicted {
-                    self.slots.remove(&issuer);
-                    self.news.tell(|| Event::IssuerEvicted { issuer });
-                }
-                self.slots.remove(&*name);
-                let table = directory.read();
-                if let Some(issuer) = table.get(&name) {
-                    let saved = self.plan.saved.as_mut();
-                    if let Some(restored) = saved.and_then(|saved| restore_one(issuer, saved, now)) {
-                        tell_restored(&self.news, &restored);
-                    }
-                    self.open_slot(issuer);
-                    self.news.tell(|| Event::IssuerResolved { issuer: issuer.rules.issuer.clone() });
-                }
-                Supply::Resolved
-            }
-            Word::Renewed => Supply::Resolved,
-            Word::Refused { withdrawn, error } => {
-                if let Some(error) = error {
-                    self.news.tell(|| Event::ResolverFailed { error });
-                }
-                if withdrawn.is_some() {
-                    self.forgotten(&name);
-                }
-                Supply::Resolved
-            }
-            Word::Failed(error) => {
-                self.resolving.bar(&name, Arc::clone(&error), now);
-                self.news.tell(|| Event::ResolverFailed { error: Arc::clone(&error) });
-                Supply::Unreachable(error)
-            }
-            Word::Outdated => return self.ask_resolver(name, now),
-        };
-        self.resolving.settle(&name, &supply);
-    }
-
-    /// An issuer is trusted no longer. Where it was resolved anew meanwhile, its slot is a new one, and stays.
-    fn forgotten(&mut self, name: &str) {
-        self.resolving.forget(name);
-        let is_back = self.plan.tenants.as_ref().is_some_and(|(_, directory)| directory.read().get(name).is_some());
-        if !is_back && let Some((issuer, _)) = self.slots.remove_entry(name) {
-            self.news.tell(|| Event::IssuerWithdrawn { issuer });
         }
     }
 }

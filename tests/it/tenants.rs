@@ -10,11 +10,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_executor::block_on;
 use scopegate::testing::{Fault, TestClock, TestIssuer, TestToken};
 use scopegate::{
-    AccessToken, Credentials, Event, Issuer, KeySet, KeyState, Observe, Reason, Rejection, Tenants, Validator,
-    ValidatorBuilder,
+    AccessToken, Addresses, Credentials, Event, Fetch, FetchLimits, Fetching, Issuer, KeySet, KeyState, Observe,
+    PlainHttp, Reason, Rejection, ReqwestFetch, Tenants, Validator, ValidatorBuilder,
 };
 
 use crate::rotation::{API, issuer, read, refused, seconds, soon, unjudged, waits};
@@ -288,8 +289,55 @@ fn a_setting_out_of_bounds_is_named() {
     }
 }
 
+/// Writes down where each request may go.
+#[derive(Debug)]
+struct Limits(Arc<dyn Fetch>, Mutex<Vec<(String, Addresses)>>);
+
+impl Fetch for Limits {
+    fn fetch(&self, request: http::Request<Bytes>, limits: FetchLimits) -> Fetching<'_> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        self.1.lock().unwrap().push((host, limits.addresses));
+        self.0.fetch(request, limits)
+    }
+}
+
 #[test]
-fn private_addresses_are_allowed_by_name_alone() {
-    let tenants = Tenants::at_most(1, |_| None).dangerous().allow_private_addresses();
-    assert!(Validator::builder(API).trust_each(tenants).build().is_ok());
+fn tenants_lie_at_public_addresses_unless_private_ones_are_allowed_by_name() {
+    for (allowed, expected) in [(false, Addresses::Public), (true, Addresses::Any)] {
+        let clock = TestClock::at(1_800_000_000);
+        let (ours, theirs) =
+            (issuer("https://ours.example.test", &clock), issuer("https://theirs.example.test", &clock));
+        let limits = Arc::new(Limits(TestIssuer::fetch_from([&ours, &theirs]), Mutex::default()));
+        let tenants = Tenants::at_most(1, |name| Some(Issuer::discover(name)));
+        let tenants = if allowed { tenants.dangerous().allow_private_addresses() } else { tenants };
+        let builder = Validator::builder(API).trust(Issuer::discover(ours.id())).trust_each(tenants);
+        let validator = builder.fetch(limits.clone()).clock(clock).build().unwrap();
+        for issuer in [&ours, &theirs] {
+            let token = issuer.token().scope("read").mint();
+            assert!(block_on(validator.validate(&Credentials::bearer(&token), &read())).is_ok());
+        }
+        let at = |host: &str, addresses| [(host.to_owned(), addresses), (host.to_owned(), addresses)];
+        let both = [at("ours.example.test", Addresses::Any), at("theirs.example.test", expected)].concat();
+        assert_eq!(*limits.1.lock().unwrap(), both);
+    }
+}
+
+#[test]
+fn a_tenant_on_loopback_is_not_reached_unless_private_addresses_are_allowed() {
+    let tenant = TestIssuer::on_loopback().unwrap().default_audience(API);
+    let (name, token) = (tenant.id().to_owned(), tenant.token().scope("read").mint());
+    for allowed in [false, true] {
+        let resolve = |name: &str| Some(Issuer::discover(name).plain_http(PlainHttp::OnLoopback));
+        let tenants = Tenants::at_most(1, resolve);
+        let tenants = if allowed { tenants.dangerous().allow_private_addresses() } else { tenants };
+        let fetch = Arc::new(ReqwestFetch::new().plain_http(PlainHttp::OnLoopback));
+        let validator = Validator::builder(API).trust_each(tenants).fetch(fetch).build().unwrap();
+        let judged = block_on(validator.validate(&Credentials::bearer(&token), &read()));
+        if allowed {
+            assert!(judged.is_ok(), "{judged:?}");
+        } else {
+            unjudged(judged);
+            assert_eq!(tenant.requests().metadata, 0, "{name} was not asked");
+        }
+    }
 }

@@ -18,8 +18,12 @@ use crate::decision::Supply;
 use crate::issuer::{Defaults, Issuer};
 use crate::issuer_id::IssuerId;
 use crate::keys::store::Cause;
+use crate::observe::Event;
+use crate::restored::restore_one;
 use crate::tenants::{Admission, Directory, Outdated, Question, Tenants};
-use crate::wire::driver::unreachable;
+use crate::wire::driver::inbox::Message;
+use crate::wire::driver::telling::tell_restored;
+use crate::wire::driver::{LONGEST_NAP, Wire, unreachable};
 use crate::wire::fetch::FetchError;
 
 /// The resolver's answer, or why there is none.
@@ -38,6 +42,103 @@ const WAIT_FOR_RESOLVER: Duration = Duration::from_secs(5);
 const FAILED_FOR: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 /// How many may wait for one name.
 const MOST_WAITING: usize = 65_536;
+
+impl Wire {
+    /// Answers whoever has waited long enough for the resolver, and asks it again about those that it named a while ago.
+    pub(super) fn resolve_what_is_due(&mut self, now: Timestamp) -> Duration {
+        let Some((_, directory)) = self.plan.tenants.clone() else { return LONGEST_NAP };
+        let (deadline, late) = self.resolving.answer_the_late(now);
+        for _ in 0..late {
+            self.news.tell(|| Event::ResolverFailed { error: Arc::new(FetchError::other(LATE)) });
+        }
+        let (due, next) = self.resolving.due(&directory, now);
+        for name in due {
+            self.ask_resolver(name, now);
+        }
+        [deadline, next].into_iter().flatten().min().unwrap_or(LONGEST_NAP).min(LONGEST_NAP)
+    }
+
+    /// Finds out about an issuer that is not known.
+    pub(super) fn resolve(&mut self, name: Box<str>, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) {
+        let Some((_, directory)) = &self.plan.tenants else { return };
+        if !directory.is_unknown(&name, now) {
+            if let Some(reply) = reply {
+                let _ = reply.send(Supply::Resolved);
+            }
+            return;
+        }
+        if self.resolving.ask(&name, reply, now) {
+            self.ask_resolver(name, now);
+        }
+    }
+
+    /// Asks the resolver about an issuer, beside everything else.
+    fn ask_resolver(&self, name: Box<str>, now: Timestamp) {
+        let Some((tenants, directory)) = &self.plan.tenants else { return };
+        let (resolve, question) = (Arc::clone(&tenants.resolve), directory.question(now));
+        let asked = name.clone();
+        // It may block, so it has a thread of its own. The system may have none to give, which is a panic of this task alone.
+        let resolving = tokio::spawn(async move { tokio::task::spawn_blocking(move || resolve(&asked)).await });
+        let post = self.post.clone();
+        tokio::spawn(async move {
+            let answer = resolving.await.unwrap_or_else(Err).unwrap_or_else(|panic| Err(Arc::new(panic)));
+            if let Some(inbox) = post.upgrade() {
+                let _ = inbox.send(Message::Resolved { name, question, answer });
+            }
+        });
+    }
+
+    pub(super) fn resolved(&mut self, name: Box<str>, question: Question, answer: Resolved) {
+        let now = self.plan.clock.now();
+        let Some((tenants, directory)) = self.plan.tenants.clone() else { return };
+        let answered = (&*name, question);
+        let supply = match judge(answered, answer, (&tenants, &directory), &self.plan.defaults, now) {
+            Word::Admitted { evicted } => {
+                if let Some(issuer) = evicted {
+                    self.slots.remove(&issuer);
+                    self.news.tell(|| Event::IssuerEvicted { issuer });
+                }
+                self.slots.remove(&*name);
+                let table = directory.read();
+                if let Some(issuer) = table.get(&name) {
+                    let saved = self.plan.saved.as_mut();
+                    if let Some(restored) = saved.and_then(|saved| restore_one(issuer, saved, now)) {
+                        tell_restored(&self.news, &restored);
+                    }
+                    self.open_slot(issuer);
+                    self.news.tell(|| Event::IssuerResolved { issuer: issuer.rules.issuer.clone() });
+                }
+                Supply::Resolved
+            }
+            Word::Renewed => Supply::Resolved,
+            Word::Refused { withdrawn, error } => {
+                if let Some(error) = error {
+                    self.news.tell(|| Event::ResolverFailed { error });
+                }
+                if withdrawn.is_some() {
+                    self.forgotten(&name);
+                }
+                Supply::Resolved
+            }
+            Word::Failed(error) => {
+                self.resolving.bar(&name, Arc::clone(&error), now);
+                self.news.tell(|| Event::ResolverFailed { error: Arc::clone(&error) });
+                Supply::Unreachable(error)
+            }
+            Word::Outdated => return self.ask_resolver(name, now),
+        };
+        self.resolving.settle(&name, &supply);
+    }
+
+    /// An issuer is trusted no longer. Where it was resolved anew meanwhile, its slot is a new one, and stays.
+    pub(super) fn forgotten(&mut self, name: &str) {
+        self.resolving.forget(name);
+        let is_back = self.plan.tenants.as_ref().is_some_and(|(_, directory)| directory.read().get(name).is_some());
+        if !is_back && let Some((issuer, _)) = self.slots.remove_entry(name) {
+            self.news.tell(|| Event::IssuerWithdrawn { issuer });
+        }
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Resolving {
@@ -64,7 +165,7 @@ struct Failed {
 
 impl Resolving {
     /// Takes down who waits; says whether the resolver is to be asked.
-    pub(super) fn ask(&mut self, name: &str, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) -> bool {
+    fn ask(&mut self, name: &str, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) -> bool {
         if let Some(asked) = self.asked.get_mut(name) {
             if asked.is_late || asked.waiting.len() >= MOST_WAITING {
                 answer(reply, unreachable("the resolver has not answered yet"));
@@ -93,7 +194,7 @@ impl Resolving {
     }
 
     /// The issuers that the resolver is to be asked about again, and how long until there will be another.
-    pub(super) fn due(&mut self, directory: &Directory, now: Timestamp) -> (Vec<Box<str>>, Option<Duration>) {
+    fn due(&mut self, directory: &Directory, now: Timestamp) -> (Vec<Box<str>>, Option<Duration>) {
         let mut room = AGAIN_AT_A_TIME.saturating_sub(self.count(true));
         let (mut due, mut nap) = (Vec::new(), None);
         for (name, left) in directory.read().until_asked_again(now) {
@@ -113,7 +214,7 @@ impl Resolving {
     }
 
     /// Leaves a name alone for a while.
-    pub(super) fn bar(&mut self, name: &str, error: Cause, now: Timestamp) {
+    fn bar(&mut self, name: &str, error: Cause, now: Timestamp) {
         self.failed.retain(|_, failed| now.uptime() < failed.until);
         let is_again = self.asked.get(name).is_some_and(|asked| asked.is_again);
         let wait = if is_again { FAILED_FOR.1 } else { FAILED_FOR.0 };
@@ -121,19 +222,19 @@ impl Resolving {
     }
 
     /// The program has taken its word back, so that nothing that is known of the name counts.
-    pub(super) fn forget(&mut self, name: &str) {
+    fn forget(&mut self, name: &str) {
         self.failed.remove(name);
     }
 
     /// Tells everybody what became of a name.
-    pub(super) fn settle(&mut self, name: &str, supply: &Supply) {
+    fn settle(&mut self, name: &str, supply: &Supply) {
         for reply in self.asked.remove(name).into_iter().flat_map(|asked| asked.waiting) {
             let _ = reply.send(supply.clone());
         }
     }
 
     /// Says how long until somebody has waited long enough, and how many questions have just turned out to take too long.
-    pub(super) fn answer_the_late(&mut self, now: Timestamp) -> (Option<Duration>, usize) {
+    fn answer_the_late(&mut self, now: Timestamp) -> (Option<Duration>, usize) {
         let (mut nap, mut late) = (None, 0_usize);
         for asked in self.asked.values_mut().filter(|asked| !asked.is_late) {
             let waited = now.uptime().saturating_sub(asked.since.uptime());
@@ -153,7 +254,7 @@ impl Resolving {
 }
 
 /// What those are told who have waited long enough.
-pub(super) const LATE: &str = "the resolver did not answer within 5 s";
+const LATE: &str = "the resolver did not answer within 5 s";
 
 fn answer(reply: Option<oneshot::Sender<Supply>>, supply: Supply) {
     if let Some(reply) = reply {
@@ -162,7 +263,7 @@ fn answer(reply: Option<oneshot::Sender<Supply>>, supply: Supply) {
 }
 
 /// What the resolver's answer comes to.
-pub(super) enum Word {
+enum Word {
     Admitted {
         evicted: Option<IssuerId>,
     },
@@ -178,7 +279,7 @@ pub(super) enum Word {
 }
 
 /// Believes the resolver's answer, unless it is not an answer to what was asked.
-pub(super) fn judge(
+fn judge(
     (name, question): (&str, Question),
     answer: Resolved,
     (tenants, directory): (&Tenants, &Directory),

@@ -88,7 +88,10 @@ fn a_tenant_stays_for_an_hour_while_the_resolver_fails() {
         assert!(world.check(&token).is_ok(), "minute {minute}");
     }
     // Not before 30 s have passed.
+    let asked = world.asked_about(&name(0));
     world.clock.advance(Duration::from_millis(29_999));
+    assert_eq!(refused(world.validate(&world.junk("https://junk.example.test"))), Reason::UntrustedIssuer);
+    assert_eq!(world.asked_about(&name(0)), asked);
     assert!(world.check(&token).is_ok());
     world.clock.advance(Duration::from_millis(30_000));
     soon("it is asked about again", || world.failures() == 56);

@@ -102,8 +102,8 @@ fn of_a_thousand_names_sixty_four_reach_the_resolver_at_once_and_then_twenty_a_s
     // A newcomer of ours waits; whoever is there does not.
     unjudged(world.validate(&world.token(1).mint()));
     world.accepts(0);
-    world.clock.advance(seconds(1));
-    assert_eq!((flood(), world.asked()), (64 + 20, 1 + 64 + 20));
+    world.clock.advance(seconds(3));
+    assert_eq!((flood(), world.asked()), (64 + 60, 1 + 64 + 60));
     world.clock.advance(seconds(2));
     world.accepts(1);
 }
@@ -133,8 +133,12 @@ fn who_is_busy_stays_and_who_is_idle_makes_room() {
     assert_eq!(evicted(1) + evicted(2) + evicted(3), 0);
 
     unjudged(world.validate(&world.token(0).mint()));
-    world.clock.advance(seconds(60));
     let before = world.fetched(0);
+    for _ in 0..6 {
+        world.clock.advance(seconds(60));
+        let _ = block_on(world.validator.refresh_now());
+    }
+    assert_eq!(world.fetched(0), before, "nobody keeps its keys");
     world.accepts(0);
     assert_eq!(world.fetched(0), (before.0 + 1, before.1 + 1), "keys that were let go of are fetched anew");
 }
@@ -162,6 +166,39 @@ fn of_those_that_may_leave_the_one_that_never_showed_a_good_token_leaves_first()
     world.clock.advance(seconds(10));
     world.accepts(2);
     assert_eq!(world.resolved(), [name(0), name(2)]);
+}
+
+#[test]
+fn a_flood_that_hangs_keeps_nobody_from_being_asked_about_again() {
+    let world = World::new(1, 10);
+    world.accepts(0);
+    world.clock.advance(seconds(1));
+    let gate = Arc::new(Gate::default());
+    for number in 0..64 {
+        let junk = format!("https://junk{number}.example.test");
+        world.rows.set(&junk, Row::Blocks(Arc::clone(&gate), None));
+        unjudged(world.check(&world.junk(&junk)));
+    }
+    soon("all of them hang", || world.asked() == 1 + 64);
+    unjudged(world.validate(&world.junk("https://one-too-many.example.test")));
+    world.clock.advance(seconds(300));
+    soon("it is asked about again", || world.asked_about(&name(0)) == 2);
+    world.accepts(0);
+    gate.open();
+}
+
+#[test]
+fn to_be_asked_about_again_makes_nobody_idle() {
+    let world = World::new(2, 1);
+    world.accepts(0);
+    world.clock.advance(seconds(299));
+    world.accepts(0);
+    world.clock.advance(seconds(1));
+    soon("it is asked about again", || world.asked_about(&name(0)) == 2);
+    world.clock.advance(seconds(30));
+    unjudged(world.validate(&world.token(1).mint()));
+    world.clock.advance(seconds(29));
+    world.accepts(1);
 }
 
 /// F38: fifty tenants, one of which hangs.
