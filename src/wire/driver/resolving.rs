@@ -91,6 +91,10 @@ impl Wire {
     pub(super) fn resolved(&mut self, name: Box<str>, question: Question, answer: Resolved) {
         let now = self.plan.clock.now();
         let Some((tenants, directory)) = self.plan.tenants.clone() else { return };
+        if self.resolving.is_nobodys(&name) && directory.read().get(&name).is_none() {
+            // It has left since it was asked about again, and nobody wants it back.
+            return self.resolving.settle(&name, &Supply::Resolved);
+        }
         let answered = (&*name, question);
         let supply = match judge(answered, answer, (&tenants, &directory), &self.plan.defaults, now) {
             Word::Admitted { evicted } => {
@@ -211,6 +215,11 @@ impl Resolving {
             }
         }
         (due, nap)
+    }
+
+    /// Whether no request caused the question, and none waits for the answer.
+    fn is_nobodys(&self, name: &str) -> bool {
+        self.asked.get(name).is_some_and(|asked| asked.is_again && asked.waiting.is_empty())
     }
 
     /// Leaves a name alone for a while.

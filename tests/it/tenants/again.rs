@@ -174,6 +174,26 @@ fn what_has_failed_is_asked_about_at_once_when_it_is_forgotten() {
     world.accepts(0);
 }
 
+#[test]
+fn a_tenant_that_left_while_it_was_asked_about_again_does_not_come_back_unasked() {
+    let world = World::new(2, 1);
+    world.accepts(0);
+    let gate = Arc::new(Gate::default());
+    world.rows.set(&name(0), Row::Blocks(Arc::clone(&gate), Some(Box::new(Issuer::discover(name(0))))));
+    world.clock.advance(seconds(300));
+    soon("it is asked about again", || world.asked_about(&name(0)) == 2);
+    world.accepts(1);
+    gate.open();
+    soon("the answer is given", || Arc::strong_count(&gate) == 2);
+    for number in 0..5 {
+        let junk = world.junk(&format!("https://junk{number}.example.test"));
+        assert_eq!(refused(world.validate(&junk)), Reason::UntrustedIssuer);
+    }
+    assert_eq!((world.resolved(), world.failures()), (vec![name(1)], 0));
+    world.clock.advance(seconds(61));
+    world.accepts(0);
+}
+
 /// A clock that panics once, on the thread that fetches keys.
 #[derive(Debug)]
 struct Brittle(TestClock, Arc<AtomicBool>);
