@@ -234,6 +234,7 @@ impl ValidatorBuilder {
             defaults,
             listeners: self.listeners.clone(),
             restored: restored.clone(),
+            first: Arc::new(std::sync::Once::new()),
             saved: left,
             key_file: self.key_file,
         });

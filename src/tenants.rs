@@ -26,7 +26,7 @@ use crate::issuer::{Issuer, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::keys::store::Cause;
 
-const TENANTS: std::ops::RangeInclusive<usize> = 1..=100_000;
+const TENANTS: std::ops::RangeInclusive<usize> = 1..=10_000;
 const AGAIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(2 * 60 * 60);
 const DEFAULT_AGAIN: Duration = Duration::from_secs(5 * 60);
 /// How many times as long the resolver's word counts where it cannot be renewed.
@@ -77,7 +77,7 @@ pub struct Tenants {
 pub(crate) type Resolve = Arc<dyn Fn(&str) -> Result<Option<Issuer>, Cause> + Send + Sync>;
 
 impl Tenants {
-    /// At most so many issuers at a time, from 1 to 100,000. `None` is a refusal: tokens of that issuer are answered with 401.
+    /// At most so many issuers at a time, from 1 to 10,000. `None` is a refusal: tokens of that issuer are answered with 401.
     ///
     /// Where there is no room, the issuer leaves whose tokens were accepted the longest ago, and is resolved anew when it is
     /// needed. One whose tokens were accepted within the last minute never leaves. Choose as many as there are tenants, where
@@ -127,7 +127,7 @@ impl Tenants {
     /// Refuses settings that cannot be kept.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if !TENANTS.contains(&self.most) {
-            return Err(ConfigError::invalid("trust_each", self.most.to_string(), "not between 1 and 100,000 issuers"));
+            return Err(ConfigError::invalid("trust_each", self.most.to_string(), "not between 1 and 10,000 issuers"));
         }
         if !AGAIN.contains(&self.again_after) {
             let problem = "not between 10 seconds and 2 hours";

@@ -18,7 +18,7 @@ mod telling;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ pub(crate) struct Plan {
     pub(crate) listeners: Listeners,
     /// What became of saved keys.
     pub(crate) restored: Arc<[Restored]>,
+    /// Done by the first thread, and not by one that takes its place.
+    pub(crate) first: Arc<Once>,
     /// Saved keys of issuers that the resolver has not named yet.
     pub(crate) saved: Option<SavedKeys>,
     pub(crate) key_file: Option<KeyFile>,
@@ -126,9 +128,8 @@ impl Wire {
         if let Some((_, directory)) = wire.plan.tenants.clone() {
             directory.read().issuers().for_each(|issuer| wire.open_slot(issuer));
         }
-        for restored in &*wire.plan.restored {
-            tell_restored(&wire.news, restored);
-        }
+        let tell = || wire.plan.restored.iter().for_each(|restored| tell_restored(&wire.news, restored));
+        wire.plan.first.call_once(tell);
         wire
     }
 
@@ -311,11 +312,11 @@ impl Wire {
         let resolved = self.plan.tenants.as_ref().map(|(_, directory)| directory.read());
         let resolved = resolved.iter().flat_map(|table| table.issuers());
         let document = SavedKeys::seal(sets(self.plan.issuers.iter().chain(resolved), now), now, &file.secret);
-        // A disk may be slow, or be no disk at all.
-        let writing = tokio::task::spawn_blocking(move || file.write(&document));
+        // A disk may be slow, or be no disk at all. The system may have no thread to give, which is a panic of this task alone.
+        let writing = tokio::spawn(async move { tokio::task::spawn_blocking(move || file.write(&document)).await });
         let post = self.post.clone();
         tokio::spawn(async move {
-            let written = writing.await.unwrap_or_else(|panic| Err(panic.into()));
+            let written = writing.await.unwrap_or_else(Err).unwrap_or_else(|panic| Err(panic.into()));
             let result = written.map_err(|error| -> Cause { Arc::new(error) });
             if let Some(inbox) = post.upgrade() {
                 let _ = inbox.send(Message::Kept { result });

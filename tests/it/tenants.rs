@@ -277,8 +277,8 @@ fn refresh_now_asks_tenants_too_and_not_those_whose_keys_it_was_given() {
 fn a_setting_out_of_bounds_is_named() {
     let build = |tenants: Tenants| Validator::builder(API).trust_each(tenants).build();
     let most = |most: usize| Tenants::at_most(most, |_| None);
-    assert!(build(most(1)).is_ok() && build(most(100_000)).is_ok());
-    for out in [0, 100_001] {
+    assert!(build(most(1)).is_ok() && build(most(10_000)).is_ok());
+    for out in [0, 10_001] {
         assert_eq!(build(most(out)).unwrap_err().setting(), "trust_each");
     }
     for within in [10, 7_200] {
