@@ -9,10 +9,12 @@
 //! 4. The thread ends when the last validator that it serves is dropped; nobody waits for it to end.
 //! 5. A panic in a [`Fetch`] is a failed fetch.
 
+mod hand_over;
 mod inbox;
 mod keeping;
 mod resolving;
 mod slot;
+mod sync;
 mod telling;
 
 use std::collections::HashMap;
@@ -40,8 +42,9 @@ use crate::tenants::{Directory, Tenants};
 use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
+use hand_over::Unread;
 pub(crate) use inbox::{Answer, Driver};
-use inbox::{Message, Unread, Watch};
+use inbox::{Message, Watch};
 use keeping::{Keeping, Pending};
 use resolving::Resolving;
 use slot::{Arrival, Slot, Step};

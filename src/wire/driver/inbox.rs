@@ -1,8 +1,8 @@
 //! The near end of the driver: how needs reach its thread, and how what came of them comes back.
 
 use std::process;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
@@ -13,12 +13,11 @@ use crate::issuer_id::IssuerId;
 use crate::keys::refresh::Order;
 use crate::keys::store::Cause;
 use crate::tenants::Question;
+use crate::wire::driver::hand_over::{HandOver, Sender, Unread};
 use crate::wire::driver::resolving::Resolved;
 use crate::wire::driver::slot::Arrival;
 use crate::wire::driver::{Patience, Plan, Wire, unreachable};
 
-/// Questions that nobody waits for and that may lie unread. More would only repeat them.
-const UNREAD: usize = 1024;
 /// By how much the two clocks may drift apart, in milliseconds, before that means that one was set, or the computer slept.
 const DRIFT: u64 = 2000;
 
@@ -39,39 +38,8 @@ pub(super) enum Message {
 pub(crate) struct Driver {
     /// What the thread will begin with; `None` where nothing is ever fetched.
     plan: Option<Plan>,
-    /// The thread's inbox once it has begun. Behind a lock, since only who needs the network comes here; a thread that could
-    /// not start, has died, or was left behind by a fork is replaced.
-    inbox: Mutex<Option<Inbox>>,
+    hand_over: HandOver<mpsc::UnboundedSender<Message>>,
     watch: Watch,
-}
-
-/// The way to one thread.
-#[derive(Clone)]
-struct Inbox {
-    messages: mpsc::UnboundedSender<Message>,
-    unread: Unread,
-    /// A forked child has this memory and not the thread.
-    process: u32,
-}
-
-/// Questions that nobody waits for and that lie unread before one thread.
-#[derive(Clone, Default)]
-pub(super) struct Unread(Arc<AtomicUsize>);
-
-impl Unread {
-    /// Takes a place for one; none is left if `false`.
-    fn take(&self) -> bool {
-        let has_room = self.0.fetch_add(1, Ordering::Relaxed) < UNREAD;
-        if !has_room {
-            self.give_back();
-        }
-        has_room
-    }
-
-    /// One was read, or never came to lie there.
-    pub(super) fn give_back(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// When the thread last looked, for checks to see that it is overdue.
@@ -130,21 +98,14 @@ impl Driver {
         // Restored keys are due, and nobody needs them so much that he would say so: the first check finds the thread overdue.
         let is_due = plan.as_ref().is_some_and(Plan::has_restored);
         let drift = if is_due { NEVER.saturating_add(1) } else { NEVER };
-        Self { plan, inbox: Mutex::default(), watch: Watch::new(drift) }
+        Self { plan, hand_over: HandOver::new(), watch: Watch::new(drift) }
     }
 
     /// Starts what is needed and does not wait; says whether it is on its way. Where too much is asked at once the question is
     /// dropped: the next asks again.
     pub(crate) fn start(&self, need: Need) -> bool {
-        let Some(Inbox { messages, unread, .. }) = self.inbox_at_once() else { return false };
-        if !unread.take() {
-            return false;
-        }
-        let is_sent = messages.send(Message::Needed { need, patience: Patience::OneAnswer, reply: None }).is_ok();
-        if !is_sent {
-            unread.give_back();
-        }
-        is_sent
+        let question = Message::Needed { need, patience: Patience::OneAnswer, reply: None };
+        self.hand_over.start(process::id(), |unread| self.begin(unread), question)
     }
 
     /// Asks for what is needed; what came of it is the receiver's to wait for.
@@ -153,54 +114,48 @@ impl Driver {
     /// who waited for a place and was then not polled would hold it against everybody.
     pub(crate) fn ask(&self, need: Need, patience: Patience) -> Answer {
         let (reply, answer) = oneshot::channel();
-        if let Some(inbox) = self.inbox() {
-            let _ = inbox.messages.send(Message::Needed { need, patience, reply: Some(reply) });
-        }
+        let question = Message::Needed { need, patience, reply: Some(reply) };
+        self.hand_over.ask(process::id(), |unread| self.begin(unread), question);
         Answer(answer)
     }
 
     /// Wakes the thread if a clock was set or the computer slept, which its own timer does not tell: keys may be due. One that is
     /// gone is replaced.
     pub(crate) fn notice(&self, now: Timestamp) {
-        if self.watch.is_overdue(now)
-            && let Some(inbox) = self.inbox_at_once()
-        {
-            let _ = inbox.messages.send(Message::ClockTurned);
+        if self.watch.is_overdue(now) {
+            self.hand_over.wake(process::id(), |unread| self.begin(unread), Message::ClockTurned);
         }
     }
 
     /// A resolved issuer is trusted no longer, and its keys need not be fetched. Where there is no thread, there is nobody whom it
     /// concerns.
     pub(crate) fn forget(&self, name: &str) {
-        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(inbox) = &*inbox {
-            let _ = inbox.messages.send(Message::Forgotten { name: name.into() });
-        }
+        self.hand_over.tell(Message::Forgotten { name: name.into() });
     }
 
-    fn inbox(&self) -> Option<Inbox> {
-        self.living(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Begins the thread; `None` if there is nothing for it to do, or the system has none to give.
+    fn begin(&self, unread: Unread) -> Option<mpsc::UnboundedSender<Message>> {
+        let (plan, watch) = (self.plan.clone()?, self.watch.clone());
+        let (inbox, messages) = mpsc::unbounded_channel();
+        let post = inbox.downgrade();
+        let run = move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            runtime.block_on(Wire::new(plan, post, unread, watch).run(messages));
+            // A name that is still being resolved must not hold the thread.
+            runtime.shutdown_background();
+        };
+        thread::Builder::new().name("scopegate-wire".to_owned()).spawn(run).ok()?;
+        Some(inbox)
+    }
+}
+
+impl Sender<Message> for mpsc::UnboundedSender<Message> {
+    fn send(&self, message: Message) -> bool {
+        Self::send(self, message).is_ok()
     }
 
-    /// The same for those who may not wait, not even for a lock: somebody else is asking at this very moment, or a fork has copied
-    /// the lock while it was held.
-    fn inbox_at_once(&self) -> Option<Inbox> {
-        match self.inbox.try_lock() {
-            Ok(mut inbox) => self.living(&mut inbox),
-            Err(TryLockError::Poisoned(inbox)) => self.living(&mut inbox.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
-
-    fn living(&self, inbox: &mut Option<Inbox>) -> Option<Inbox> {
-        let plan = self.plan.as_ref()?;
-        let process = process::id();
-        if inbox.as_ref().is_none_or(|inbox| inbox.messages.is_closed() || inbox.process != process) {
-            let unread = Unread::default();
-            let messages = begin(plan.clone(), unread.clone(), self.watch.clone());
-            *inbox = messages.map(|messages| Inbox { messages, unread, process });
-        }
-        inbox.clone()
+    fn is_closed(&self) -> bool {
+        Self::is_closed(self)
     }
 }
 
@@ -214,18 +169,4 @@ impl Answer {
             "the thread that fetches keys could not be started or has ended, or the issuer is trusted no longer";
         self.0.await.unwrap_or_else(|_| unreachable(nobody))
     }
-}
-
-/// Starts the thread; `None` if the system has none to give.
-fn begin(plan: Plan, unread: Unread, watch: Watch) -> Option<mpsc::UnboundedSender<Message>> {
-    let (inbox, messages) = mpsc::unbounded_channel();
-    let post = inbox.downgrade();
-    let run = move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(Wire::new(plan, post, unread, watch).run(messages));
-        // A name that is still being resolved must not hold the thread.
-        runtime.shutdown_background();
-    };
-    thread::Builder::new().name("scopegate-wire".to_owned()).spawn(run).ok()?;
-    Some(inbox)
 }
