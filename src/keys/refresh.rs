@@ -17,6 +17,7 @@
 //! issuer. What ages keys is measured by whichever clock says longer, so that neither a clock that was set back nor a
 //! computer that slept can make them young.
 
+#[path = "refresh/jitter.rs"]
 mod jitter;
 
 use std::collections::VecDeque;

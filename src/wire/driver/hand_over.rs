@@ -83,15 +83,17 @@ impl<S> HandOver<S> {
         is_sent
     }
 
-    /// Sends a question whose answer somebody waits for. If it cannot be sent it is dropped, and whoever waits learns that.
-    pub(super) fn ask<M>(&self, process: u32, begin: impl FnOnce(Unread) -> Option<S>, question: M)
+    /// Sends a question whose answer somebody waits for, and gives him the line to watch: a thread that ends while the question is
+    /// sent may leave it in there, unread and not dropped.
+    pub(super) fn ask<M>(&self, process: u32, begin: impl FnOnce(Unread) -> Option<S>, question: M) -> Option<S>
     where
         S: Sender<M>,
     {
         let line = living(&mut self.line.lock().unwrap_or_else(PoisonError::into_inner), process, begin);
-        if let Some(line) = line {
+        line.map(|line| {
             line.sender.send(question);
-        }
+            line.sender
+        })
     }
 
     /// Has the thread look around, without waiting.

@@ -1,8 +1,11 @@
 //! The near end of the driver: how needs reach its thread, and how what came of them comes back.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
@@ -115,8 +118,8 @@ impl Driver {
     pub(crate) fn ask(&self, need: Need, patience: Patience) -> Answer {
         let (reply, answer) = oneshot::channel();
         let question = Message::Needed { need, patience, reply: Some(reply) };
-        self.hand_over.ask(process::id(), |unread| self.begin(unread), question);
-        Answer(answer)
+        let line = self.hand_over.ask(process::id(), |unread| self.begin(unread), question);
+        Answer { reply: answer, line }
     }
 
     /// Wakes the thread if a clock was set or the computer slept, which its own timer does not tell: keys may be due. One that is
@@ -160,13 +163,35 @@ impl Sender<Message> for mpsc::UnboundedSender<Message> {
 }
 
 /// What will come of a need.
-pub(crate) struct Answer(oneshot::Receiver<Supply>);
+pub(crate) struct Answer {
+    reply: oneshot::Receiver<Supply>,
+    /// The line to the thread that was asked.
+    line: Option<mpsc::UnboundedSender<Message>>,
+}
 
 impl Answer {
     /// Waits for it, at most as long as its kind of need may take.
     pub(crate) async fn wait(self) -> Supply {
-        let nobody =
-            "the thread that fetches keys could not be started or has ended, or the issuer is trusted no longer";
-        self.0.await.unwrap_or_else(|_| unreachable(nobody))
+        let Self { mut reply, line } = self;
+        let Some(line) = line else { return nobody() };
+        let mut closed = pin!(line.closed());
+        // A message that is sent while the thread ends may lie in the line for ever, and its reply with it.
+        poll_fn(|context| {
+            let mut answer = |context: &mut Context<'_>| Pin::new(&mut reply).poll(context);
+            if let Poll::Ready(supply) = answer(context) {
+                return Poll::Ready(supply.unwrap_or_else(|_| nobody()));
+            }
+            ready!(closed.as_mut().poll(context));
+            // What was answered before it ended still counts.
+            match answer(context) {
+                Poll::Ready(Ok(supply)) => Poll::Ready(supply),
+                Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(nobody()),
+            }
+        })
+        .await
     }
+}
+
+fn nobody() -> Supply {
+    unreachable("the thread that fetches keys could not be started or has ended, or the issuer is trusted no longer")
 }
