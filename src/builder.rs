@@ -4,14 +4,24 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "driver")]
+use crate::clock::Timestamp;
 use crate::clock::{Clock, SystemClock};
 use crate::config_error::ConfigError;
 use crate::decision::Trusted;
 use crate::endpoint::{Endpoint, PlainHttp};
 use crate::issuer::{Defaults, Issuer, TrustedIssuer, refuse_empty};
+#[cfg(feature = "driver")]
+use crate::issuer_id::IssuerId;
+#[cfg(feature = "driver")]
+use crate::key_file::KeyFile;
 use crate::keys::refresh::MAX_STALE;
+#[cfg(feature = "driver")]
+use crate::keys::saved::{RestoreError, SavedKeys};
 use crate::observe::{Listeners, Observe};
 use crate::rejection::Realm;
+#[cfg(feature = "driver")]
+use crate::restored::{self, Restored};
 use crate::tenants::{Directory, Tenants};
 use crate::validator::{Inner, Validator};
 #[cfg(feature = "driver")]
@@ -23,7 +33,6 @@ const MAX_LEEWAY: Duration = Duration::from_secs(300);
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 1_024..=1_048_576;
 const STALE: std::ops::RangeInclusive<Duration> = Duration::from_secs(5 * 60)..=Duration::from_secs(7 * 24 * 60 * 60);
-const TENANTS: std::ops::RangeInclusive<usize> = 1..=100_000;
 const DEFAULT_TOKEN_BYTES: usize = 16_384;
 
 /// The settings of a [`Validator`]. Made by [`Validator::builder`].
@@ -41,6 +50,10 @@ pub struct ValidatorBuilder {
     listeners: Listeners,
     #[cfg(feature = "driver")]
     fetch: Option<Arc<dyn Fetch>>,
+    #[cfg(feature = "driver")]
+    saved: Option<SavedKeys>,
+    #[cfg(feature = "driver")]
+    key_file: Option<KeyFile>,
 }
 
 impl Validator {
@@ -67,6 +80,10 @@ impl ValidatorBuilder {
             listeners: Listeners::default(),
             #[cfg(feature = "driver")]
             fetch: None,
+            #[cfg(feature = "driver")]
+            saved: None,
+            #[cfg(feature = "driver")]
+            key_file: None,
         }
     }
 
@@ -155,6 +172,25 @@ impl ValidatorBuilder {
         self
     }
 
+    /// Begins with keys that were saved, so that a restart while an issuer is down serves at once. They are as old as they are: the
+    /// issuer is asked anew by the first check, and [`max_stale`](Self::max_stale) holds. What does not serve is told by
+    /// [`Validator::restored`] and changes nothing.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn restore(mut self, saved: SavedKeys) -> Self {
+        self.saved = Some(saved);
+        self
+    }
+
+    /// Keeps the keys in this file: it is written at once when keys have changed, and once a minute while they only get younger.
+    /// Nothing waits for it. [`build`](Self::build) does not read it: see [`restore`](Self::restore).
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn keep_keys_in(mut self, file: KeyFile) -> Self {
+        self.key_file = Some(file);
+        self
+    }
+
     /// Puts the settings together. It reads no file and asks nobody: keys are fetched on first need, or by
     /// `Validator::warm_up`.
     ///
@@ -178,9 +214,7 @@ impl ValidatorBuilder {
             let problem = "not between 5 minutes and 7 days";
             return Err(ConfigError::invalid("max_stale", format!("{:?}", self.max_stale), problem));
         }
-        if let Some(most) = self.tenants.as_ref().map(|tenants| tenants.most).filter(|most| !TENANTS.contains(most)) {
-            return Err(ConfigError::invalid("trust_each", most.to_string(), "not between 1 and 100,000 issuers"));
-        }
+        self.tenants.as_ref().map_or(Ok(()), Tenants::check)?;
         refuse_empty(&self.audiences)?;
         let realm = self.realm_of_challenges()?;
         let defaults = Defaults { audiences: self.audiences, leeway: self.leeway, max_stale: self.max_stale };
@@ -188,7 +222,9 @@ impl ValidatorBuilder {
         refuse_twins(&issuers)?;
         let issuers: Arc<[TrustedIssuer]> = issuers.into();
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let resolved = self.tenants.as_ref().map(|tenants| Arc::new(Directory::new(tenants.most)));
+        let resolved = self.tenants.as_ref().map(|tenants| Arc::new(Directory::new(tenants)));
+        #[cfg(feature = "driver")]
+        let (restored, left) = restore(self.saved, &issuers, self.tenants.is_some(), clock.now());
         #[cfg(feature = "driver")]
         let plan = way_out(self.fetch, &issuers, self.tenants.is_some())?.map(|fetch| Plan {
             fetch,
@@ -197,10 +233,16 @@ impl ValidatorBuilder {
             tenants: self.tenants.zip(resolved.clone()),
             defaults,
             listeners: self.listeners.clone(),
+            restored: restored.clone(),
+            first: Arc::new(std::sync::Once::new()),
+            saved: left,
+            key_file: self.key_file,
         });
         Ok(Validator::new(Inner {
             #[cfg(feature = "driver")]
             driver: Driver::new(plan),
+            #[cfg(feature = "driver")]
+            restored,
             trusted: Trusted { issuers, resolved, leeway: self.leeway, max_token: self.max_token },
             clock,
             realm,
@@ -236,6 +278,24 @@ fn refuse_twins(issuers: &[TrustedIssuer]) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// Restores what serves, and says what became of each; what a resolver may yet ask for is left.
+#[cfg(feature = "driver")]
+fn restore(
+    saved: Option<SavedKeys>,
+    issuers: &[TrustedIssuer],
+    resolves: bool,
+    now: Timestamp,
+) -> (Arc<[Restored]>, Option<SavedKeys>) {
+    let Some(mut saved) = saved else { return Default::default() };
+    let mut restored = restored::restore(issuers, &mut saved, now);
+    if resolves {
+        return (restored.into(), Some(saved));
+    }
+    let foreign = |issuer: &IssuerId| Restored { issuer: issuer.clone(), outcome: Err(RestoreError::Foreign) };
+    restored.extend(saved.issuers().map(foreign));
+    (restored.into(), None)
 }
 
 /// What the driver fetches by; `None` where nothing is ever fetched.

@@ -168,7 +168,9 @@ impl Trusted {
             // Nobody is asked about a token that no issuer could save.
             Some(Entry::Unknown) if hint.is_expired(now, self.leeway) => Err(Reason::Expired.into()),
             Some(Entry::Unknown) => {
-                let unresolved = unavailable(supply, None, SOON);
+                // A name for which the resolver failed is left alone for a while.
+                let wait = if matches!(supply, Some(Supply::Unreachable(_))) { LATER } else { SOON };
+                let unresolved = unavailable(supply, None, wait);
                 Err(match supply {
                     None => Stop::Wanted(Need::Issuer { name: hint.issuer().into() }, unresolved),
                     Some(_) => Stop::Refused(unresolved),
@@ -246,7 +248,7 @@ impl Unproven<'_> {
     /// The key at hand has judged it, so it is 401 whatever the network does. Where the issuer may be asked, it is: the name may
     /// belong to another key by now.
     fn bad_signature(&self) -> Stop {
-        let barred = self.held.remote().map(|remote| remote.published.unknown_barred(self.now));
+        let barred = self.held.remote().map(|remote| remote.published.renamed_barred(self.now));
         match (self.supply, barred) {
             (None | Some(Supply::Resolved), Some(Duration::ZERO)) if self.is_worth_asking().is_ok() => {
                 Stop::Wanted(Need::RenamedKey { issuer: self.name() }, Reason::BadSignature.into())

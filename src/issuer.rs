@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::claims::read::ClaimNames;
 use crate::claims::rules::{AudienceRule, Binding, Profile, Rules};
 use crate::config_error::ConfigError;
+use crate::endpoint::{self, PlainHttp};
 #[cfg(feature = "driver")]
-use crate::endpoint::Endpoint;
-use crate::endpoint::{self, PlainHttp, PrivateAddresses};
+use crate::endpoint::{Endpoint, PrivateAddresses};
 use crate::issuer_id::IssuerId;
 use crate::jose::algorithm::{Algorithm, Algorithms};
 use crate::jose::key_set::{KeySet, MAX_TRIED};
@@ -35,6 +35,7 @@ pub struct Issuer {
     binding: Binding,
     names: ClaimNames,
     plain_http: PlainHttp,
+    #[cfg(feature = "driver")]
     addresses: PrivateAddresses,
     /// Where handed-over keys lie. Fetched keys get a place of their own in each validator.
     handed_over: Option<Arc<KeyStore>>,
@@ -63,6 +64,7 @@ impl Issuer {
             binding: Binding::MustBeProven,
             names: ClaimNames::default(),
             plain_http: PlainHttp::default(),
+            #[cfg(feature = "driver")]
             addresses: PrivateAddresses::Allowed,
             handed_over: handed_over.map(|keys| Arc::new(KeyStore::pushed(keys))),
         }
@@ -179,7 +181,7 @@ impl Issuer {
             }
         }
         #[cfg(feature = "driver")]
-        let remote = self.remote()?;
+        let remote = self.remote(defaults.max_stale)?;
         Ok(TrustedIssuer {
             algorithms,
             keys: self.handed_over.unwrap_or_else(|| Arc::new(KeyStore::remote(defaults.max_stale))),
@@ -273,21 +275,16 @@ impl Issuer {
     }
 
     #[cfg(feature = "driver")]
-    fn remote(&self) -> Result<Option<RemoteKeys>, ConfigError> {
-        match &self.source {
-            Source::Pushed | Source::Secrets(_) => Ok(None),
+    fn remote(&self, max_stale: Duration) -> Result<Option<RemoteKeys>, ConfigError> {
+        let place = match &self.source {
+            Source::Pushed | Source::Secrets(_) => return Ok(None),
             Source::Jwks(url) => match Endpoint::new(url, self.plain_http) {
-                Ok(endpoint) => Ok(Some(RemoteKeys {
-                    place: Place::Jwks(endpoint),
-                    plain_http: self.plain_http,
-                    addresses: self.addresses,
-                })),
-                Err(problem) => Err(ConfigError::invalid_url("jwks", url, problem)),
+                Ok(endpoint) => Place::Jwks(endpoint),
+                Err(problem) => return Err(ConfigError::invalid_url("jwks", url, problem)),
             },
-            Source::Discovery => {
-                Ok(Some(RemoteKeys { place: Place::Discovery, plain_http: self.plain_http, addresses: self.addresses }))
-            }
-        }
+            Source::Discovery => Place::Discovery,
+        };
+        Ok(Some(RemoteKeys { place, plain_http: self.plain_http, addresses: self.addresses, max_stale }))
     }
 }
 
@@ -339,15 +336,28 @@ pub(crate) struct TrustedIssuer {
 
 /// Where keys are fetched from.
 #[cfg(feature = "driver")]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteKeys {
     pub(crate) place: Place,
     pub(crate) plain_http: PlainHttp,
     pub(crate) addresses: PrivateAddresses,
+    /// How old the keys may become.
+    pub(crate) max_stale: Duration,
 }
 
 #[cfg(feature = "driver")]
-#[derive(Clone, Debug)]
+impl RemoteKeys {
+    /// Where keys are looked for, in words: saved ones serve only if they came from there.
+    pub(crate) fn source(&self) -> String {
+        match &self.place {
+            Place::Jwks(url) => url.uri().to_string(),
+            Place::Discovery => "discovery".to_owned(),
+        }
+    }
+}
+
+#[cfg(feature = "driver")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Jwks(Endpoint),
     /// Where the issuer's metadata says.

@@ -21,6 +21,8 @@ mod health;
 mod issuer;
 mod issuer_id;
 mod jose;
+#[cfg(feature = "driver")]
+mod key_file;
 #[cfg_attr(
     not(feature = "driver"),
     expect(dead_code, reason = "the rules of refreshing are part of the judge, and nobody is there to fetch")
@@ -32,7 +34,17 @@ mod observe;
 mod reason;
 mod rejection;
 mod requirement;
+#[cfg(feature = "driver")]
+mod restored;
 mod scope;
+#[cfg_attr(
+    not(feature = "driver"),
+    expect(
+        dead_code,
+        unreachable_pub,
+        reason = "the judge reads the table also where nobody is there to resolve an issuer"
+    )
+)]
 mod tenants;
 mod token;
 #[cfg(feature = "tower")]
@@ -61,11 +73,17 @@ pub use jose::jwk::{Unusable, VerificationKey};
 pub use jose::key_set::{KeySet, LeftOut, NotAKeySet};
 pub use jose::secret::Secret;
 pub use jose::thumbprint::thumbprint;
+#[cfg(feature = "driver")]
+pub use key_file::KeyFile;
+#[cfg(feature = "driver")]
+pub use keys::saved::{RestoreError, SavedKeys, SealingSecret};
 pub use keys::store::KeyHandle;
 pub use observe::{Event, FetchCause, FetchOutcome, Judged, Observe};
 pub use reason::{Family, Reason};
 pub use rejection::Rejection;
 pub use requirement::Requirement;
+#[cfg(feature = "driver")]
+pub use restored::Restored;
 pub use scope::{Scope, ScopePolicy};
 #[cfg(feature = "driver")]
 pub use tenants::{DangerousTenants, Tenants};
@@ -74,6 +92,10 @@ pub use token::{AccessToken, ClaimsError};
 pub use tower::{Guarded, GuardedBody, Preflight, RequireToken, RequireTokenLayer};
 pub use validator::Validator;
 #[cfg(feature = "driver")]
+pub use wire::addresses::Addresses;
+#[cfg(feature = "driver")]
 pub use wire::fetch::{Fetch, FetchError, FetchLimits, Fetching};
 #[cfg(feature = "reqwest")]
 pub use wire::reqwest::ReqwestFetch;
+#[cfg(feature = "driver")]
+pub use wire::tls_problem::TlsProblem;

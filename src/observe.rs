@@ -125,7 +125,13 @@ pub enum Event {
         /// Which one.
         issuer: IssuerId,
     },
-    /// The resolver did not answer as it should: it panicked, named another issuer, or gave settings that do not fit.
+    /// A resolved issuer is trusted no longer: the resolver said so when it was asked again, or the program had it forgotten.
+    IssuerWithdrawn {
+        /// Which one.
+        issuer: IssuerId,
+    },
+    /// The resolver did not answer as it should: it failed, panicked, took more than 5 s, named another issuer, or gave settings
+    /// that do not fit; or there was no room for whom it named.
     ResolverFailed {
         /// What is wrong.
         error: Arc<dyn Error + Send + Sync>,

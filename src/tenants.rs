@@ -1,24 +1,36 @@
 //! Issuers that are not known when the program starts: a resolver is asked about each, and its word is remembered.
 //!
-//! 1. The judge reads a table and never asks. The driver asks, and is the only one that writes to the table.
+//! 1. The judge reads a table and never asks. The driver asks.
 //! 2. The table is bounded: so many issuers, so many refusals, and names so long.
-//! 3. An issuer whose tokens were accepted within the last minute is never made to leave. Where all are such, a newcomer is
-//!    turned away with 503 instead.
+//! 3. An issuer whose tokens were accepted within the last minute is never made to leave for another. Where all are such, a
+//!    newcomer is turned away with 503 instead.
 //! 4. What a token says of itself decides nothing but which name the resolver is asked about.
+//! 5. The resolver's word grows old: it is asked again after a while, and a word that could not be renewed counts no longer
+//!    after twelve times that.
+//! 6. An answer to a question that was asked before the program took its word back is not believed.
+//! 7. Keys stay where they are only as long as the resolver names the same place for them.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 
 use crate::clock::Timestamp;
+use crate::config_error::ConfigError;
 use crate::endpoint::PrivateAddresses;
 use crate::issuer::{Issuer, TrustedIssuer};
 use crate::issuer_id::IssuerId;
+use crate::keys::store::Cause;
 
+const TENANTS: std::ops::RangeInclusive<usize> = 1..=10_000;
+const AGAIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(2 * 60 * 60);
+const DEFAULT_AGAIN: Duration = Duration::from_secs(5 * 60);
+/// How many times as long the resolver's word counts where it cannot be renewed.
+const UNRENEWED: u32 = 12;
 /// The longest name that a resolver is asked about, in bytes.
 const LONGEST_NAME: usize = 2048;
 /// How long a refusal is remembered.
@@ -33,38 +45,95 @@ const TRIED_FOR: Duration = Duration::from_secs(10);
 /// Issuers that a resolver names, one by one, as their tokens arrive: for a service of many tenants.
 ///
 /// The resolver is given the issuer identifier that a token claims, and answers how that issuer is trusted, or that it is not.
-/// It is asked on a thread of its own, never while a request is judged; once for each issuer, and again for a refused one
-/// after 60 s. It may take its time, and look into a database. Only the issuers that it names are ever asked for anything, at
-/// the addresses in its answer, and none of these may be a private one (see
+/// It is asked on a thread of its own, never while a request is judged: once for each issuer, and again after
+/// [a while](Self::resolve_again_after), or after 60 s where it refused. It may take its time, and look into a database, but it
+/// must come back: 64 questions to which no answer ever comes shut out all newcomers.
+///
+/// The identifier is a stranger's text, up to 2,048 bytes of anything: compare it, and do not build a query or an address of it.
+/// Whoever can name issuers that the resolver accepts can have each of them asked for its keys. Only the issuers that it names
+/// are ever asked for anything, at the addresses in its answer, and none of these may be a private one (see
 /// [`allow_private_addresses`](DangerousTenants::allow_private_addresses)).
 ///
 /// ```
+/// use std::collections::HashSet;
 /// use scopegate::{Issuer, Tenants, Validator};
-/// let tenants = Tenants::at_most(500, |issuer| {
-///     let tenant = issuer.strip_prefix("https://id.example.com/tenants/")?;
-///     tenant.bytes().all(|byte| byte.is_ascii_digit()).then(|| Issuer::discover(issuer))
-/// });
+/// let known = HashSet::from(["https://id.example.com/tenants/1".to_owned(), "https://login.example.net".to_owned()]);
+/// let tenants = Tenants::at_most(500, move |issuer| known.contains(issuer).then(|| Issuer::discover(issuer)));
 /// let validator = Validator::builder("https://api.example.com").trust_each(tenants).build()?;
+///
+/// let nobody = Tenants::at_most(0, |_| None);
+/// assert!(Validator::builder("https://api.example.com").trust_each(nobody).build().is_err());
 /// # Ok::<(), scopegate::ConfigError>(())
 /// ```
 #[derive(Clone)]
 pub struct Tenants {
-    pub(crate) most: usize,
+    most: usize,
+    again_after: Duration,
     pub(crate) resolve: Resolve,
     pub(crate) private_addresses: PrivateAddresses,
 }
 
 /// The program's word on an issuer.
-pub(crate) type Resolve = Arc<dyn Fn(&str) -> Option<Issuer> + Send + Sync>;
+pub(crate) type Resolve = Arc<dyn Fn(&str) -> Result<Option<Issuer>, Cause> + Send + Sync>;
 
 impl Tenants {
-    /// At most so many issuers at a time, from 1 to 100,000.
+    /// At most so many issuers at a time, from 1 to 10,000. `None` is a refusal: tokens of that issuer are answered with 401.
     ///
     /// Where there is no room, the issuer leaves whose tokens were accepted the longest ago, and is resolved anew when it is
-    /// needed. Choose as many as are busy in the same minute: a service whose issuers are all busy turns newcomers away.
+    /// needed. One whose tokens were accepted within the last minute never leaves. Choose as many as there are tenants, where
+    /// you can: then nobody has to leave, whatever strangers send. An issuer takes some kilobytes.
     #[must_use]
     pub fn at_most(most: usize, resolve: impl Fn(&str) -> Option<Issuer> + Send + Sync + 'static) -> Self {
-        Self { most, resolve: Arc::new(resolve), private_addresses: PrivateAddresses::Refused }
+        Self::of(most, Arc::new(move |issuer| Ok(resolve(issuer))))
+    }
+
+    /// The same with a resolver that may fail, such as one that asks a database. A failure is nobody's refusal: tokens of an
+    /// issuer that is not known yet are answered with 503, and one that is known stays for a while. A panic counts as a failure.
+    ///
+    /// ```
+    /// use scopegate::{Issuer, Tenants, Validator};
+    /// fn row(issuer: &str) -> Result<Option<String>, std::io::Error> {
+    ///     // the look into your database
+    /// #   Ok((issuer == "https://login.example.net").then(|| issuer.to_owned()))
+    /// }
+    /// let tenants = Tenants::try_at_most(500, |issuer| Ok::<_, std::io::Error>(row(issuer)?.map(Issuer::discover)));
+    /// let validator = Validator::builder("https://api.example.com").trust_each(tenants).build()?;
+    /// # Ok::<(), scopegate::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn try_at_most<E: Into<Box<dyn Error + Send + Sync>>>(
+        most: usize,
+        resolve: impl Fn(&str) -> Result<Option<Issuer>, E> + Send + Sync + 'static,
+    ) -> Self {
+        Self::of(most, Arc::new(move |issuer| resolve(issuer).map_err(|error| Cause::from(error.into()))))
+    }
+
+    fn of(most: usize, resolve: Resolve) -> Self {
+        Self { most, again_after: DEFAULT_AGAIN, resolve, private_addresses: PrivateAddresses::Refused }
+    }
+
+    /// How long the resolver's word counts before it is asked again: 5 min by default, from 10 s to 2 h.
+    ///
+    /// A tenant that was deleted is then refused, at most so long after it was. It happens in the background: nobody waits for
+    /// it, and an issuer whose settings are the same keeps its keys. While the resolver fails, its last word counts twelve
+    /// times as long, an hour by default; then tokens of the issuer are answered with 503.
+    /// [`Validator::forget_issuer`](crate::Validator::forget_issuer) does not wait.
+    #[must_use]
+    pub const fn resolve_again_after(mut self, age: Duration) -> Self {
+        self.again_after = age;
+        self
+    }
+
+    /// Refuses settings that cannot be kept.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if !TENANTS.contains(&self.most) {
+            return Err(ConfigError::invalid("trust_each", self.most.to_string(), "not between 1 and 10,000 issuers"));
+        }
+        if !AGAIN.contains(&self.again_after) {
+            let problem = "not between 10 seconds and 2 hours";
+            return Err(ConfigError::invalid("resolve_again_after", format!("{:?}", self.again_after), problem));
+        }
+        Ok(())
     }
 
     /// What widens what is accepted, each by its name.
@@ -76,7 +145,8 @@ impl Tenants {
 
 impl fmt::Debug for Tenants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tenants").field("most", &self.most).finish_non_exhaustive()
+        let mut debug = f.debug_struct("Tenants");
+        debug.field("most", &self.most).field("again_after", &self.again_after).finish_non_exhaustive()
     }
 }
 
@@ -98,21 +168,34 @@ impl DangerousTenants {
 pub(crate) struct Directory {
     table: ArcSwap<Table>,
     most: usize,
+    /// Held by whoever writes. It counts how often the program took its word back.
+    epoch: Mutex<u64>,
 }
 
-/// The table as it is while a token is judged.
-#[derive(Clone, Default)]
+/// The table as it is while a token is judged. Each half is copied when it is changed, and only then.
+#[derive(Clone)]
 pub(crate) struct Table {
-    issuers: HashMap<IssuerId, Arc<Tenant>>,
-    refused: HashMap<IssuerId, Timestamp>,
+    issuers: Arc<HashMap<IssuerId, Tenant>>,
+    refused: Arc<HashMap<IssuerId, Timestamp>>,
+    again_after: Duration,
 }
 
+#[derive(Clone)]
 struct Tenant {
-    issuer: TrustedIssuer,
-    /// The uptime at which it was resolved, in seconds.
+    issuer: Arc<TrustedIssuer>,
+    /// When the question was asked of which this is the answer.
+    asked: Timestamp,
+    /// The uptime at which it was first admitted, in seconds.
     since: u64,
     /// The uptime at which a token of it was last accepted, in seconds and one more; 0 if none ever was.
-    accepted: AtomicU64,
+    accepted: Arc<AtomicU64>,
+}
+
+/// When the resolver was asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question {
+    epoch: u64,
+    at: Timestamp,
 }
 
 /// What the table says of a name.
@@ -126,24 +209,26 @@ pub(crate) enum Entry<'t> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Admitted,
+    /// It was there, and its keys lie where they lay.
+    Renewed,
     /// Another one had to leave.
     InPlaceOf(IssuerId),
     /// All that are there are busy.
     NoRoom,
 }
 
+/// The program took its word back after the question was asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outdated;
+
 impl Directory {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { table: ArcSwap::default(), most }
+    pub(crate) fn new(tenants: &Tenants) -> Self {
+        let table = Table { issuers: Arc::default(), refused: Arc::default(), again_after: tenants.again_after };
+        Self { table: ArcSwap::from_pointee(table), most: tenants.most, epoch: Mutex::default() }
     }
 
     pub(crate) fn read(&self) -> Guard<Arc<Table>> {
         self.table.load()
-    }
-
-    /// Whether the resolver is to be asked.
-    pub(crate) fn is_unknown(&self, name: &str, now: Timestamp) -> bool {
-        matches!(self.read().find(name, now), Entry::Unknown)
     }
 
     /// Notes that a token of this issuer was accepted: whoever is busy is not made to leave.
@@ -151,67 +236,148 @@ impl Directory {
         if let Some(tenant) = self.read().issuers.get(issuer) {
             let second = now.uptime().as_secs().saturating_add(1);
             // Written once a second at most, so that many threads do not fight for it.
-            if tenant.accepted.load(Ordering::Relaxed) != second {
+            if tenant.accepted.load(Ordering::Relaxed) < second {
                 tenant.accepted.store(second, Ordering::Relaxed);
             }
         }
     }
 
-    /// Puts an issuer into the table. Only the driver does.
-    pub(crate) fn admit(&self, issuer: TrustedIssuer, now: Timestamp) -> Admission {
-        let mut table = Table::clone(&self.read());
-        let name = issuer.rules.issuer.clone();
-        let mut admission = Admission::Admitted;
-        if table.issuers.len() >= self.most && !table.issuers.contains_key(&name) {
-            let Some(leaving) = table.idlest(now) else { return Admission::NoRoom };
-            table.issuers.remove(&leaving);
-            admission = Admission::InPlaceOf(leaving);
-        }
-        let tenant = Tenant { issuer, since: now.uptime().as_secs(), accepted: AtomicU64::new(0) };
-        table.refused.remove(&name);
-        table.issuers.insert(name, Arc::new(tenant));
-        self.table.store(Arc::new(table));
-        admission
+    fn write(&self) -> (MutexGuard<'_, u64>, Table) {
+        let epoch = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = Table::clone(&self.read());
+        (epoch, table)
+    }
+}
+
+#[cfg(feature = "driver")]
+impl Directory {
+    /// Whether the resolver is to be asked.
+    pub(crate) fn is_unknown(&self, name: &str, now: Timestamp) -> bool {
+        matches!(self.read().find(name, now), Entry::Unknown)
     }
 
-    /// Remembers that an issuer is not trusted. Only the driver does.
-    pub(crate) fn refuse(&self, name: &str, now: Timestamp) {
-        let mut table = Table::clone(&self.read());
-        table.refused.retain(|_, since| now.since(*since) < REFUSED_FOR);
-        if table.refused.len() >= REFUSALS {
-            let oldest = table.refused.iter().min_by_key(|(_, since)| since.uptime()).map(|(name, _)| name.clone());
-            oldest.map(|oldest| table.refused.remove(&oldest));
+    /// To be kept until the resolver has answered.
+    pub(crate) fn question(&self, now: Timestamp) -> Question {
+        Question { epoch: *self.write().0, at: now }
+    }
+
+    /// Puts an issuer into the table, or its new settings in the place of the old.
+    pub(crate) fn admit(
+        &self,
+        mut issuer: TrustedIssuer,
+        question: Question,
+        now: Timestamp,
+    ) -> Result<Admission, Outdated> {
+        let (epoch, mut table) = self.write();
+        // Invariant 6.
+        if *epoch != question.epoch {
+            return Err(Outdated);
         }
-        table.refused.insert(IssuerId::new(name), now);
+        let name = issuer.rules.issuer.clone();
+        let mut admission = Admission::Admitted;
+        let (mut since, mut accepted) = (now.uptime().as_secs(), Arc::default());
+        if let Some(known) = table.issuers.get(&name) {
+            (since, accepted) = (known.since, Arc::clone(&known.accepted));
+            // Invariant 7.
+            if known.issuer.remote == issuer.remote {
+                admission = Admission::Renewed;
+                if issuer.remote.is_some() {
+                    issuer.keys = Arc::clone(&known.issuer.keys);
+                }
+            }
+        } else if table.issuers.len() >= self.most {
+            let Some(leaving) = table.idlest(now) else { return Ok(Admission::NoRoom) };
+            admission = Admission::InPlaceOf(leaving);
+        }
+        if table.refused.contains_key(&name) {
+            Arc::make_mut(&mut table.refused).remove(&name);
+        }
+        let issuers = Arc::make_mut(&mut table.issuers);
+        if let Admission::InPlaceOf(leaving) = &admission {
+            issuers.remove(leaving);
+        }
+        issuers.insert(name, Tenant { issuer: Arc::new(issuer), asked: question.at, since, accepted });
         self.table.store(Arc::new(table));
+        Ok(admission)
+    }
+
+    /// Remembers that an issuer is not trusted. Says whether it was until now.
+    pub(crate) fn refuse(&self, name: &str, question: Question, now: Timestamp) -> Result<Option<IssuerId>, Outdated> {
+        let (epoch, mut table) = self.write();
+        if *epoch != question.epoch {
+            return Err(Outdated);
+        }
+        let removed = table.remove(name);
+        let refused = Arc::make_mut(&mut table.refused);
+        refused.retain(|_, since| now.since(*since) < REFUSED_FOR);
+        if refused.len() >= REFUSALS {
+            let oldest = refused.iter().min_by_key(|(_, since)| since.uptime()).map(|(name, _)| name.clone());
+            oldest.map(|oldest| refused.remove(&oldest));
+        }
+        refused.insert(IssuerId::new(name), now);
+        self.table.store(Arc::new(table));
+        Ok(removed)
+    }
+
+    /// Takes back what was said of an issuer, and what is being said. The next token of it has the resolver asked.
+    pub(crate) fn forget(&self, name: &str) -> Option<IssuerId> {
+        let (mut epoch, mut table) = self.write();
+        *epoch = epoch.wrapping_add(1);
+        let removed = table.remove(name);
+        if table.refused.contains_key(name) {
+            Arc::make_mut(&mut table.refused).remove(name);
+        }
+        self.table.store(Arc::new(table));
+        removed
     }
 }
 
 impl Table {
     pub(crate) fn find(&self, name: &str, now: Timestamp) -> Entry<'_> {
         match self.issuers.get(name) {
-            Some(tenant) => Entry::Trusted(&tenant.issuer),
+            // Invariant 5.
+            Some(tenant) if now.since(tenant.asked) < self.again_after.saturating_mul(UNRENEWED) => {
+                Entry::Trusted(&tenant.issuer)
+            }
+            Some(_) => Entry::Unknown,
             None if name.len() > LONGEST_NAME => Entry::Refused,
             None if self.refused.get(name).is_some_and(|since| now.since(*since) < REFUSED_FOR) => Entry::Refused,
             None => Entry::Unknown,
         }
     }
 
-    /// The issuer of this name, if it is trusted.
-    pub(crate) fn get(&self, name: &str) -> Option<&TrustedIssuer> {
-        self.issuers.get(name).map(|tenant| &tenant.issuer)
-    }
-
     /// All issuers, by name.
     pub(crate) fn issuers(&self) -> impl Iterator<Item = &TrustedIssuer> {
-        let mut issuers: Vec<_> = self.issuers.values().map(|tenant| &tenant.issuer).collect();
+        let mut issuers: Vec<_> = self.issuers.values().map(|tenant| &*tenant.issuer).collect();
         issuers.sort_by(|one, other| one.rules.issuer.cmp(&other.rules.issuer));
         issuers.into_iter()
     }
+}
 
-    /// Their names.
-    pub(crate) fn clone_names(&self) -> Vec<IssuerId> {
-        self.issuers().map(|issuer| issuer.rules.issuer.clone()).collect()
+#[cfg(feature = "driver")]
+impl Table {
+    /// The issuer of this name, if it is there.
+    pub(crate) fn get(&self, name: &str) -> Option<&TrustedIssuer> {
+        self.issuers.get(name).map(|tenant| &*tenant.issuer)
+    }
+
+    /// The names of those whose keys are fetched.
+    pub(crate) fn fetched_names(&self) -> Vec<IssuerId> {
+        let fetched = self.issuers().filter(|issuer| issuer.remote.is_some());
+        fetched.map(|issuer| issuer.rules.issuer.clone()).collect()
+    }
+
+    /// Every name, and how long until the resolver is to be asked about it again.
+    pub(crate) fn until_asked_again(&self, now: Timestamp) -> impl Iterator<Item = (&str, Duration)> {
+        let left = move |tenant: &Tenant| self.again_after.saturating_sub(now.since(tenant.asked));
+        self.issuers.iter().map(move |(name, tenant)| (name.as_str(), left(tenant)))
+    }
+
+    fn remove(&mut self, name: &str) -> Option<IssuerId> {
+        if !self.issuers.contains_key(name) {
+            return None;
+        }
+        Arc::make_mut(&mut self.issuers).remove_entry(name).map(|(name, _)| name)
     }
 
     /// Who may leave, and was of use the longest ago: those that never were come first.

@@ -16,11 +16,15 @@ use crate::health::Health;
 use crate::issuer::TrustedIssuer;
 #[cfg(feature = "driver")]
 use crate::issuer_id::IssuerId;
+#[cfg(feature = "driver")]
+use crate::keys::saved::{SavedKeys, SealingSecret};
 use crate::observe::{Judged, Listeners};
 #[cfg(any(feature = "axum", feature = "driver"))]
 use crate::reason::Reason;
 use crate::rejection::{Network, Realm, Rejection};
 use crate::requirement::Requirement;
+#[cfg(feature = "driver")]
+use crate::restored::{Restored, sets};
 use crate::token::AccessToken;
 #[cfg(feature = "driver")]
 use crate::wire::driver::{Answer, Driver, Patience};
@@ -55,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) listeners: Listeners,
     #[cfg(feature = "driver")]
     pub(crate) driver: Driver,
+    #[cfg(feature = "driver")]
+    pub(crate) restored: Arc<[Restored]>,
 }
 
 impl Validator {
@@ -100,7 +106,8 @@ impl Validator {
     }
 
     /// Judges what a request presented, and waits for the network where that takes it: at most 1 s for a key that is not at
-    /// hand, 5 s for the very first keys. Many that wait for the same share one fetch, and dropping the future harms nobody.
+    /// hand, 5 s for the very first keys, and 5 s for the resolver of [`trust_each`](crate::ValidatorBuilder::trust_each) before
+    /// them. Many that wait for the same share one fetch, and dropping the future harms nobody.
     ///
     /// It works under any executor.
     ///
@@ -157,13 +164,50 @@ impl Validator {
     #[cfg(feature = "driver")]
     pub async fn refresh_now(&self) -> Result<(), FetchError> {
         let asked = self.ask_each(|issuer| Need::Fresh { issuer }, Patience::Until(WARM_UP));
-        let resolved = self.0.trusted.resolved.as_ref().map(|resolved| resolved.read().clone_names());
+        let resolved = self.0.trusted.resolved.as_ref().map(|resolved| resolved.read().fetched_names());
         let fresh = |issuer: IssuerId| {
             let answer = self.0.driver.ask(Need::Fresh { issuer: issuer.clone() }, Patience::Until(WARM_UP));
             (issuer, answer)
         };
         let resolved: Vec<_> = resolved.into_iter().flatten().map(fresh).collect();
         all_fetched(asked.into_iter().chain(resolved)).await
+    }
+
+    /// Trusts an issuer that was [resolved](crate::ValidatorBuilder::trust_each) no longer, from now on: for when a tenant was
+    /// deleted or its settings have changed, and this is to count at once. The next token of it has the resolver asked anew,
+    /// so delete it there first. A remembered refusal is forgotten too.
+    ///
+    /// It does nothing to an issuer that is trusted by name.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use futures_executor::block_on;
+    /// use scopegate::{Credentials, Issuer, Reason, Requirement, ScopePolicy, Tenants, Validator};
+    /// # use scopegate::testing::TestIssuer;
+    /// # let issuer = TestIssuer::new("https://login.example.net").default_audience("https://api.example.com");
+    /// static IS_CUSTOMER: AtomicBool = AtomicBool::new(true);
+    /// let tenants = Tenants::at_most(500, |issuer| {
+    ///     let is_known = issuer == "https://login.example.net" && IS_CUSTOMER.load(Ordering::SeqCst);
+    ///     is_known.then(|| Issuer::discover(issuer))
+    /// });
+    /// let validator = Validator::builder("https://api.example.com").trust_each(tenants);
+    /// # let validator = validator.fetch(issuer.fetch());
+    /// let validator = validator.build()?;
+    /// # let token = issuer.token().mint();
+    /// let judge = || block_on(validator.validate(&Credentials::bearer(&token), &Requirement::from(ScopePolicy::none())));
+    /// assert!(judge().is_ok());
+    ///
+    /// IS_CUSTOMER.store(false, Ordering::SeqCst);
+    /// validator.forget_issuer("https://login.example.net");
+    /// assert_eq!(judge().unwrap_err().reason(), Reason::UntrustedIssuer);
+    /// # Ok::<(), scopegate::ConfigError>(())
+    /// ```
+    #[cfg(feature = "driver")]
+    pub fn forget_issuer(&self, identifier: &str) {
+        if let Some(resolved) = &self.0.trusted.resolved {
+            resolved.forget(identifier);
+            self.0.driver.forget(identifier);
+        }
     }
 
     #[cfg(feature = "driver")]
@@ -182,6 +226,25 @@ impl Validator {
                 (issuer, answer)
             })
             .collect()
+    }
+
+    /// What became of the keys that were given to [`ValidatorBuilder::restore`](crate::ValidatorBuilder::restore), one entry for
+    /// each issuer in them. Those of issuers that a resolver may name are told as [`Event`](crate::Event)s when it does.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn restored(&self) -> &[Restored] {
+        &self.0.restored
+    }
+
+    /// Writes down the keys of every issuer that may be used, as a document sealed under this secret: for a store of your own. See
+    /// [`KeyFile`](crate::KeyFile) for a file, which needs no call.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn save_keys(&self, secret: &SealingSecret) -> Vec<u8> {
+        let now = self.0.clock.now();
+        let resolved = self.0.trusted.resolved.as_ref().map(|resolved| resolved.read());
+        let resolved = resolved.iter().flat_map(|table| table.issuers());
+        SavedKeys::seal(sets(self.0.trusted.issuers.iter().chain(resolved), now), now, secret)
     }
 
     /// How the keys of every trusted issuer are, from memory.
@@ -214,6 +277,8 @@ impl Validator {
                 }
             }
         }
+        #[cfg(feature = "driver")]
+        self.0.driver.notice(now);
         is_ready
     }
 
@@ -226,8 +291,8 @@ impl Validator {
     }
 
     #[cfg(not(feature = "driver"))]
-    #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "its twin sends the need on its way")]
-    const fn begin(&self, _need: Need, _meanwhile: &Refusal) -> Network {
+    #[expect(clippy::unused_self, reason = "its twin sends the need on its way")]
+    fn begin(&self, _need: Need, _meanwhile: &Refusal) -> Network {
         Network::MadeNoDifference
     }
 

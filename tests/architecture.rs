@@ -16,13 +16,14 @@ const ROOMS: [(u8, &[&str]); 8] = [
     (7, &["tower", "axum", "client", "testing"]),
     (6, &["validator", "builder"]),
     (5, &["wire", "keys/remote", "introspection/remote"]),
-    (4, &["issuer", "decision", "tenants"]),
+    (4, &["issuer", "decision", "key_file", "restored", "tenants"]),
     (
         3,
         &[
             "keys/store",
             "keys/published",
             "keys/refresh",
+            "keys/saved",
             "keys/unknown_key",
             "introspection/cache",
             "token_cache",
@@ -59,7 +60,7 @@ enum Door {
 }
 use Door::{From, In};
 
-const DOORS: [(&str, Door); 24] = [
+const DOORS: [(&str, Door); 25] = [
     ("arc_swap", In(&["keys/store", "tenants"])),
     ("aws_lc_rs", In(&["jose/crypto"])),
     ("axum_core", In(&["axum"])),
@@ -77,12 +78,13 @@ const DOORS: [(&str, Door); 24] = [
     ("moka", In(&["cache"])),
     ("pin_project_lite", In(&["tower"])),
     ("reqwest", In(&["wire/reqwest"])),
+    ("rustls", In(&["wire/reqwest"])), // its errors alone, to tell them apart
     ("serde", In(&["token", "introspection/response", "metadata", "testing"])),
     ("serde_json", In(&["token", "rejection", "metadata", "testing"])),
     ("thiserror", From(0)),
-    ("tokio", In(&["wire/driver", "testing"])),
-    ("tower_layer", In(&["tower"])),
-    ("tower_service", In(&["tower"])),
+    ("tokio", In(&["wire/driver", "wire/reqwest", "testing"])),
+    ("tower_layer", In(&["tower", "wire/reqwest"])),
+    ("tower_service", In(&["tower", "wire/reqwest"])),
     ("tracing", In(&["observe"])),
 ];
 

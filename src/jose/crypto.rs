@@ -92,6 +92,29 @@ impl PreparedKey {
     }
 }
 
+/// A seal over octets: HMAC with SHA-256 under a key that was derived from a secret for one use (RFC 2104, RFC 5869 s2.2).
+#[cfg(feature = "driver")]
+#[derive(Clone)]
+pub(crate) struct Seal(hmac::Key);
+
+#[cfg(feature = "driver")]
+impl Seal {
+    /// For the use that the label names. A secret gives another key for each.
+    pub(crate) fn derived(secret: &[u8], label: &[u8]) -> Self {
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), label);
+        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+
+    pub(crate) fn over(&self, octets: &[u8]) -> Vec<u8> {
+        hmac::sign(&self.0, octets).as_ref().to_vec()
+    }
+
+    /// Whether it is the seal over these octets, in constant time.
+    pub(crate) fn holds(&self, octets: &[u8], seal: &[u8]) -> bool {
+        hmac::verify(&self.0, octets, seal).is_ok()
+    }
+}
+
 /// SHA-256.
 pub(crate) fn sha256(octets: &[u8]) -> [u8; 32] {
     let digest = digest::digest(&digest::SHA256, octets);

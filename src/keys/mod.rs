@@ -4,5 +4,7 @@ pub(crate) mod published;
 pub(crate) mod refresh;
 #[cfg(feature = "driver")]
 pub(crate) mod remote;
+#[cfg(feature = "driver")]
+pub(crate) mod saved;
 pub(crate) mod store;
 pub(crate) mod unknown_key;

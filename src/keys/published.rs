@@ -39,6 +39,11 @@ pub(super) struct Success {
 }
 
 impl Success {
+    /// Keys that are so old, and due at once.
+    pub(super) const fn restored(now: Timestamp, age: Duration) -> Self {
+        Self { id: 0, at: now, aged: age, lifetime: Duration::ZERO, refresh_after: Duration::ZERO }
+    }
+
     /// How old the keys are.
     pub(super) fn age(&self, now: Timestamp) -> Duration {
         self.aged.saturating_add(now.since(self.at))
@@ -49,10 +54,14 @@ impl Success {
 #[derive(Clone, Debug)]
 pub(crate) struct Published {
     pub(super) remembered: Arc<[Remembered]>,
-    /// The uptime until which a failure forbids to ask, while tokens are refused for want of keys.
+    /// The uptime until which a failure forbids to ask.
     pub(super) barred_until: Duration,
+    /// The same, while tokens are refused for want of keys.
+    pub(super) barred_in_need_until: Duration,
     /// The uptime from which an unknown key may be asked for.
     pub(super) unknown_from: Duration,
+    /// The uptime from which a key may be asked for that did not sign what names it.
+    pub(super) renamed_from: Duration,
     pub(super) is_fetching: bool,
     pub(super) success: Option<Success>,
     pub(super) max_stale: Duration,
@@ -67,13 +76,20 @@ impl Published {
         Self {
             remembered: Arc::default(),
             barred_until: Duration::ZERO,
+            barred_in_need_until: Duration::ZERO,
             unknown_from: Duration::ZERO,
+            renamed_from: Duration::ZERO,
             is_fetching: false,
             success: None,
             max_stale,
             failures: 0,
             next_try: None,
         }
+    }
+
+    /// What a machine says whose keys were restored, so old.
+    pub(crate) fn restored(now: Timestamp, age: Duration, max_stale: Duration) -> Self {
+        Self { success: Some(Success::restored(now, age)), ..Self::nothing(max_stale) }
     }
 
     pub(crate) fn state(&self, now: Timestamp) -> KeyState {
@@ -95,12 +111,22 @@ impl Published {
 
     /// How long until the issuer may be asked for keys; nothing while it is being asked.
     pub(crate) fn barred(&self, now: Timestamp) -> Duration {
-        if self.is_fetching { Duration::ZERO } else { self.barred_until.saturating_sub(now.uptime()) }
+        self.left_until(self.barred_in_need_until, now)
     }
 
     /// How long until the issuer may be asked for a key that it did not have; nothing while it is being asked.
     pub(crate) fn unknown_barred(&self, now: Timestamp) -> Duration {
-        if self.is_fetching { Duration::ZERO } else { self.unknown_from.saturating_sub(now.uptime()) }
+        self.left_until(self.unknown_from.max(self.barred_until), now)
+    }
+
+    /// The same for a key that did not sign what names it.
+    pub(crate) fn renamed_barred(&self, now: Timestamp) -> Duration {
+        self.left_until(self.renamed_from.max(self.barred_until), now)
+    }
+
+    /// Whoever joins an order that is open waits for nothing else, and spends nothing.
+    fn left_until(&self, uptime: Duration, now: Timestamp) -> Duration {
+        if self.is_fetching { Duration::ZERO } else { uptime.saturating_sub(now.uptime()) }
     }
 
     /// What to think of a key that the set does not have.
@@ -108,9 +134,9 @@ impl Published {
         if remembers(&*self.remembered, kid, now) {
             UnknownKey::Absent
         } else if self.unknown_barred(now).is_zero() {
-            // Whoever joins an order that is open spends nothing.
             UnknownKey::Ask
-        } else if self.age(now).is_some_and(|age| age <= JUDGED_FOR) {
+        } else if self.barred_until <= now.uptime() && self.age(now).is_some_and(|age| age <= JUDGED_FOR) {
+            // Asked often enough, and not in vain: where the issuer cannot be asked, nobody knows what it has by now.
             UnknownKey::Absent
         } else {
             UnknownKey::Undecided

@@ -7,7 +7,8 @@
 //! 3. A failure changes no key. Neither does a set without a usable key, until three answers over at least a minute agree.
 //! 4. An answer to an older order never replaces the answer to a newer one.
 //! 5. Orders for unknown keys and for signatures that do not fit their key have one budget of their own: in any window of
-//!    length w at most 2 + floor(w / 30 s) (I3).
+//!    length w at most 2 + floor(w / 30 s) (I3). Such a signature has an order only while none is owed, so that forged ones
+//!    leave an unknown key the order that it needs.
 //! 6. Keys are unusable once their last successful fetch is longer ago than the hard limit (I1).
 //! 7. After a failure nothing at all is ordered before the wait is over, and never before a `Retry-After` is.
 //! 8. What is remembered of requests is bounded (I10).
@@ -17,6 +18,7 @@
 //! issuer. What ages keys is measured by whichever clock says longer, so that neither a clock that was set back nor a
 //! computer that slept can make them young.
 
+#[path = "refresh/jitter.rs"]
 mod jitter;
 
 use std::collections::VecDeque;
@@ -107,6 +109,8 @@ pub(crate) struct Refresh {
     success: Option<Success>,
     failure: Option<Failure>,
     empties: Option<Empties>,
+    /// Whether the set that is in use has no usable key. Another such answer then only says it again.
+    is_empty: bool,
     /// When a request last found no usable keys.
     needed: Option<Timestamp>,
     /// The uptime at which the budget for unknown keys is whole again.
@@ -149,6 +153,7 @@ impl Refresh {
             success: None,
             failure: None,
             empties: None,
+            is_empty: false,
             needed: None,
             whole_at: Duration::ZERO,
             pending: Vec::new(),
@@ -162,8 +167,7 @@ impl Refresh {
             return Outcome::Late;
         }
         // Invariant 9.
-        let (lifetime, refresh_after) = (Duration::ZERO, Duration::ZERO);
-        self.success = Some(Success { id: 0, at: now, aged: age, lifetime, refresh_after });
+        self.success = Some(Success::restored(now, age));
         Outcome::Install
     }
 
@@ -191,21 +195,22 @@ impl Refresh {
         if let Some(kid) = kid {
             self.await_proof(kid);
         }
-        self.order_within_budget(FetchCause::UnknownKey, now)
+        self.order_within_budget(FetchCause::UnknownKey, UNKNOWN_BURST, now)
     }
 
     /// A token names a key that did not sign it: it is forged, or the issuer gave the name to another key. Nothing is
     /// remembered, since the next token of that name may be a good one.
     pub(crate) fn bad_signature(&mut self, now: Timestamp) -> Unknown {
         self.give_up_lost(now);
-        self.order_within_budget(FetchCause::BadSignature, now)
+        self.order_within_budget(FetchCause::BadSignature, Duration::ZERO, now)
     }
 
-    fn order_within_budget(&mut self, cause: FetchCause, now: Timestamp) -> Unknown {
+    /// An order, unless more than this much of the budget is owed already.
+    fn order_within_budget(&mut self, cause: FetchCause, owed_at_most: Duration, now: Timestamp) -> Unknown {
         if self.open.is_some() {
             return Unknown::InFlight;
         }
-        if self.waiting(now) || now.uptime() < self.unknown_from() {
+        if self.waiting(now) || self.whole_at.saturating_sub(now.uptime()) > owed_at_most {
             return Unknown::NotYet;
         }
         // Invariant 5: each order owes one period, and at most two are owed.
@@ -227,18 +232,29 @@ impl Refresh {
             Some(open) => LOST_AFTER.saturating_sub(steady_since(now, open.since)),
             None => self.until_due(now)?,
         };
-        Some(left.min(LONGEST_NAP))
+        Some(left.min(self.until_turn(now)).min(LONGEST_NAP))
+    }
+
+    /// How long until the keys are stale, or expired: nothing is to be done then, but it is news.
+    fn until_turn(&self, now: Timestamp) -> Duration {
+        let Some(success) = self.success else { return LONGEST_NAP };
+        let age = success.age(now);
+        let turns = [success.lifetime, self.max_stale].into_iter().filter(|turn| *turn >= age);
+        // The keys are as they were up to that very moment.
+        let next = turns.map(|turn| turn.saturating_sub(age).saturating_add(Duration::from_millis(1))).min();
+        next.unwrap_or(LONGEST_NAP)
     }
 
     /// An order was answered with a key set that may be believed for `lifetime`.
     pub(crate) fn fetched(&mut self, id: u64, now: Timestamp, lifetime: Duration, contents: Contents) -> Outcome {
-        self.close(id);
-        // Invariant 4.
-        if self.success.is_some_and(|success| success.id >= id) {
+        let was_open = self.close(id);
+        // Invariant 4. Of an order that was given up, keys still count, and nothing else does.
+        let is_old = self.success.is_some_and(|success| success.id >= id);
+        if is_old || !was_open && contents != Contents::Usable {
             return Outcome::Late;
         }
         // Invariant 3.
-        if contents == Contents::Empty && !self.confirmed_empty(now) {
+        if contents == Contents::Empty && !self.is_empty && !self.confirmed_empty(now) {
             self.back_off(now, None);
             return Outcome::Unconfirmed;
         }
@@ -246,6 +262,7 @@ impl Refresh {
         self.success = Some(Success { id, at: now, aged: Duration::ZERO, lifetime, refresh_after });
         self.failure = None;
         self.empties = None;
+        self.is_empty = contents == Contents::Empty || contents == Contents::Unchanged && self.is_empty;
         self.needed = None;
         self.remember_pending(id, now);
         if contents == Contents::Unchanged { Outcome::Renew } else { Outcome::Install }
@@ -287,8 +304,10 @@ impl Refresh {
         };
         Published {
             remembered: self.remembered.iter().cloned().collect(),
-            barred_until: barred_until(|failure| failure.wait_in_need),
-            unknown_from: self.unknown_from().max(barred_until(|failure| failure.wait)),
+            barred_until: barred_until(|failure| failure.wait),
+            barred_in_need_until: barred_until(|failure| failure.wait_in_need),
+            unknown_from: self.whole_at.saturating_sub(UNKNOWN_BURST),
+            renamed_from: self.whole_at,
             is_fetching: self.is_fetching(),
             success: self.success,
             max_stale: self.max_stale,
@@ -375,11 +394,6 @@ impl Refresh {
         Some(success.refresh_after.saturating_sub(now.since(success.at)))
     }
 
-    /// The uptime from which the budget for unknown keys allows an order.
-    const fn unknown_from(&self) -> Duration {
-        self.whole_at.saturating_sub(UNKNOWN_BURST)
-    }
-
     /// Only an order that is given after the kid was asked for can prove that the issuer does not have it.
     fn await_proof(&mut self, kid: &str) {
         // Invariant 8.
@@ -409,3 +423,7 @@ const fn steady_since(now: Timestamp, earlier: Timestamp) -> Duration {
 #[cfg(test)]
 #[path = "refresh/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "refresh/simulation.rs"]
+mod simulation;

@@ -14,6 +14,12 @@ pub mod testing {}
 #[doc = include_str!("howto/issuers.md")]
 pub mod issuers {}
 
+#[doc = include_str!("howto/many-tenants.md")]
+pub mod many_tenants {}
+
+#[doc = include_str!("howto/survive-an-outage.md")]
+pub mod survive_an_outage {}
+
 #[doc = include_str!("design.md")]
 pub mod design {}
 

@@ -9,14 +9,18 @@
 //! 4. The thread ends when the last validator that it serves is dropped; nobody waits for it to end.
 //! 5. A panic in a [`Fetch`] is a failed fetch.
 
+mod hand_over;
 mod inbox;
+mod keeping;
 mod resolving;
 mod slot;
+mod sync;
+mod telling;
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
@@ -24,19 +28,27 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Clock, Timestamp};
 use crate::decision::{Need, Supply};
-use crate::issuer::{Defaults, TrustedIssuer};
+use crate::endpoint::PrivateAddresses;
+use crate::issuer::{Defaults, RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
+use crate::key_file::KeyFile;
 use crate::keys::refresh::{Order, Refresh};
 use crate::keys::remote::{find, load};
+use crate::keys::saved::SavedKeys;
 use crate::keys::store::Cause;
-use crate::observe::{Event, FetchCause, FetchOutcome, Listeners};
+use crate::observe::{Event, Listeners};
+use crate::restored::{Restored, sets};
 use crate::tenants::{Directory, Tenants};
+use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
+use hand_over::Unread;
 pub(crate) use inbox::{Answer, Driver};
-use inbox::{Message, Unread};
-use resolving::{Resolved, Resolving};
+use inbox::{Message, Watch};
+use keeping::{Keeping, Pending};
+use resolving::Resolving;
 use slot::{Arrival, Slot, Step};
+use telling::{tell_arrival, tell_restored, tell_turn};
 
 /// How long finding and fetching a key set may take in all, whatever a `Fetch` makes of its limits.
 const LONGEST_LOAD: Duration = Duration::from_secs(20);
@@ -56,6 +68,20 @@ pub(crate) struct Plan {
     pub(crate) tenants: Option<(Tenants, Arc<Directory>)>,
     pub(crate) defaults: Defaults,
     pub(crate) listeners: Listeners,
+    /// What became of saved keys.
+    pub(crate) restored: Arc<[Restored]>,
+    /// Done by the first thread, and not by one that takes its place.
+    pub(crate) first: Arc<Once>,
+    /// Saved keys of issuers that the resolver has not named yet.
+    pub(crate) saved: Option<SavedKeys>,
+    pub(crate) key_file: Option<KeyFile>,
+}
+
+impl Plan {
+    /// Whether there are keys that were restored, and are to be fetched anew.
+    pub(crate) fn has_restored(&self) -> bool {
+        self.restored.iter().any(|restored| restored.outcome.is_ok())
+    }
 }
 
 /// How long whoever asks is willing to wait, and for what.
@@ -74,21 +100,25 @@ struct Wire {
     plan: Plan,
     post: mpsc::WeakUnboundedSender<Message>,
     unread: Unread,
+    watch: Watch,
     slots: HashMap<IssuerId, Slot>,
     resolving: Resolving,
+    keeping: Option<Keeping>,
     news: News,
     seeds: RandomState,
     numbers: u64,
 }
 
 impl Wire {
-    fn new(plan: Plan, post: mpsc::WeakUnboundedSender<Message>, unread: Unread) -> Self {
+    fn new(plan: Plan, post: mpsc::WeakUnboundedSender<Message>, unread: Unread, watch: Watch) -> Self {
         let news = News::new(plan.listeners.clone());
         let mut wire = Self {
             post,
             unread,
+            watch,
             slots: HashMap::new(),
             resolving: Resolving::default(),
+            keeping: plan.key_file.clone().map(Keeping::new),
             news,
             seeds: RandomState::new(),
             numbers: 0,
@@ -97,6 +127,12 @@ impl Wire {
         for issuer in &*Arc::clone(&wire.plan.issuers) {
             wire.open_slot(issuer);
         }
+        // Where the thread is not the first one.
+        if let Some((_, directory)) = wire.plan.tenants.clone() {
+            directory.read().issuers().for_each(|issuer| wire.open_slot(issuer));
+        }
+        let tell = || wire.plan.restored.iter().for_each(|restored| tell_restored(&wire.news, restored));
+        wire.plan.first.call_once(tell);
         wire
     }
 
@@ -129,7 +165,9 @@ impl Wire {
         match message {
             Message::Needed { need, patience, reply } => self.needed(need, patience, reply),
             Message::Arrived { issuer, slot, order, arrival } => self.arrived(&issuer, slot, order, arrival),
-            Message::Resolved { name, answer } => self.resolved(&name, answer),
+            Message::Resolved { name, question, answer } => self.resolved(name, question, answer),
+            Message::Forgotten { name } => self.forgotten(&name),
+            Message::Kept { result } => self.kept(result),
             Message::ClockTurned => {}
         }
     }
@@ -137,8 +175,8 @@ impl Wire {
     /// Sends what time has made due and answers whoever has waited long enough. Says how long there is nothing to do.
     fn do_what_is_due(&mut self) -> Duration {
         let now = self.plan.clock.now();
-        self.unread.note(now);
-        let mut nap = self.resolving.answer_the_late(now).unwrap_or(LONGEST_NAP).min(LONGEST_NAP);
+        self.watch.note(now);
+        let mut nap = self.resolve_what_is_due(now);
         let mut due = Vec::new();
         for slot in self.slots.values_mut() {
             slot.answer_the_late(now);
@@ -148,6 +186,7 @@ impl Wire {
         for (issuer, order) in due {
             self.send(&issuer, order);
         }
+        nap = nap.min(self.keep(now).unwrap_or(nap));
         for slot in self.slots.values() {
             nap = nap.min(slot.next_wake(now).unwrap_or(nap));
         }
@@ -157,7 +196,7 @@ impl Wire {
 
     fn needed(&mut self, need: Need, patience: Patience, reply: Option<oneshot::Sender<Supply>>) {
         if reply.is_none() {
-            self.unread.read_one();
+            self.unread.give_back();
         }
         if reply.as_ref().is_some_and(oneshot::Sender::is_closed) {
             return;
@@ -173,8 +212,13 @@ impl Wire {
             | Need::RenamedKey { issuer }
             | Need::Fresh { issuer } => issuer.clone(),
         };
-        // One that was evicted meanwhile is resolved anew by whoever comes again; dropping the reply says so.
-        let Some(slot) = self.slots.get_mut(&issuer) else { return };
+        // One that was evicted meanwhile is resolved anew by whoever comes again.
+        let Some(slot) = self.slots.get_mut(&issuer) else {
+            if let Some(reply) = reply {
+                let _ = reply.send(unreachable("the issuer has made room for another"));
+            }
+            return;
+        };
         let is_patient = matches!(patience, Patience::Success(_));
         let launch = match slot.step(&need, now) {
             Step::Settled(Supply::Unreachable(_) | Supply::BudgetSpent) if is_patient => None,
@@ -213,7 +257,7 @@ impl Wire {
         let (known, validators) = (slot.known(order, now), slot.validators(order, now));
         let post = self.post.clone();
         let loading = tokio::spawn(async move {
-            let limits = FetchLimits::default();
+            let limits = FetchLimits { addresses: addresses(&remote), ..FetchLimits::default() };
             let loading = async {
                 let found = match find(&*fetch, limits, &name, &remote, known, now).await {
                     Ok(found) => found,
@@ -242,6 +286,13 @@ impl Wire {
         // Before anybody is answered: whoever hears that keys were fetched looks at once, from another thread.
         slot.publish(now);
         let is_late = matches!(news, slot::News::Late);
+        if let Some(keeping) = &mut self.keeping {
+            keeping.changed(match news {
+                slot::News::Replaced { .. } => Pending::Keys,
+                slot::News::Renewed => Pending::Age,
+                slot::News::Unconfirmed | slot::News::Failed(_) | slot::News::Late => Pending::Nothing,
+            });
+        }
         tell_arrival(&self.news, slot, order, news, now);
         tell_turn(&self.news, slot, now);
         if is_late {
@@ -252,82 +303,47 @@ impl Wire {
         }
     }
 
-    /// Asks the resolver about an issuer, beside everything else.
-    fn resolve(&mut self, name: Box<str>, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) {
-        let Some((tenants, directory)) = &self.plan.tenants else { return };
-        if !directory.is_unknown(&name, now) {
-            if let Some(reply) = reply {
-                let _ = reply.send(Supply::Resolved);
-            }
-            return;
+    /// Writes the keys down if it is time to; says how long until it will be.
+    fn keep(&mut self, now: Timestamp) -> Option<Duration> {
+        let keeping = self.keeping.as_mut()?;
+        let left = keeping.left(now)?;
+        if !left.is_zero() {
+            return Some(left);
         }
-        if !self.resolving.ask(&name, reply, now) {
-            return;
-        }
-        let resolve = Arc::clone(&tenants.resolve);
-        let asked = name.clone();
-        // It may block, so it has a thread of its own.
-        let resolving = tokio::task::spawn_blocking(move || resolve(&asked));
+        keeping.begin(now);
+        let file = keeping.file.clone();
+        let resolved = self.plan.tenants.as_ref().map(|(_, directory)| directory.read());
+        let resolved = resolved.iter().flat_map(|table| table.issuers());
+        let document = SavedKeys::seal(sets(self.plan.issuers.iter().chain(resolved), now), now, &file.secret);
+        // A disk may be slow, or be no disk at all. The system may have no thread to give, which is a panic of this task alone.
+        let writing = tokio::spawn(async move { tokio::task::spawn_blocking(move || file.write(&document)).await });
         let post = self.post.clone();
         tokio::spawn(async move {
-            let answer = resolving.await.map_err(|panic| -> Cause { Arc::new(panic) });
+            let written = writing.await.unwrap_or_else(Err).unwrap_or_else(|panic| Err(panic.into()));
+            let result = written.map_err(|error| -> Cause { Arc::new(error) });
             if let Some(inbox) = post.upgrade() {
-                let _ = inbox.send(Message::Resolved { name, answer });
+                let _ = inbox.send(Message::Kept { result });
             }
         });
+        None
     }
 
-    fn resolved(&mut self, name: &str, answer: Resolved) {
-        let now = self.plan.clock.now();
-        let Some((tenants, directory)) = self.plan.tenants.clone() else { return };
-        let supply = match resolving::judge(name, answer, &tenants, &directory, &self.plan.defaults, now) {
-            resolving::Word::Admitted { evicted } => {
-                if let Some(issuer) = evicted {
-                    self.slots.remove(&issuer);
-                    self.news.tell(|| Event::IssuerEvicted { issuer });
-                }
-                let table = directory.read();
-                if let Some(issuer) = table.get(name) {
-                    self.open_slot(issuer);
-                    self.news.tell(|| Event::IssuerResolved { issuer: issuer.rules.issuer.clone() });
-                }
-                Supply::Resolved
-            }
-            resolving::Word::Refused => Supply::Resolved,
-            resolving::Word::Failed(error) => {
-                self.news.tell(|| Event::ResolverFailed { error: Arc::clone(&error) });
-                Supply::Unreachable(error)
-            }
-        };
-        self.resolving.settle(name, &supply);
-    }
-}
-
-fn tell_turn(news: &News, slot: &mut Slot, now: Timestamp) {
-    if let Some((before, after)) = slot.turned(now) {
-        news.tell(|| Event::StateChanged { issuer: slot.issuer.clone(), before, after });
-    }
-}
-
-fn tell_arrival(news: &News, slot: &Slot, order: Order, arrived: slot::News, now: Timestamp) {
-    let took = now.uptime().saturating_sub(slot.asked.uptime());
-    let ended = |cause: FetchCause, outcome| Event::FetchEnded { issuer: slot.issuer.clone(), cause, took, outcome };
-    let outcome = match arrived {
-        slot::News::Replaced { before } => {
-            news.tell(|| ended(order.cause, FetchOutcome::Fetched));
-            news.tell(|| Event::KeysChanged { issuer: slot.issuer.clone(), before, after: slot.keys().clone() });
-            return;
+    fn kept(&mut self, result: Result<(), Cause>) {
+        if let Some(keeping) = &mut self.keeping {
+            keeping.ended(result.is_ok());
         }
-        slot::News::Renewed => FetchOutcome::NotModified,
-        slot::News::Unconfirmed => FetchOutcome::Unconfirmed,
-        slot::News::Failed(error) => FetchOutcome::Failed {
-            kind: error.label(),
-            error,
-            next_try: slot.refresh.next_try(now).unwrap_or_default(),
-        },
-        slot::News::Late => FetchOutcome::Late,
-    };
-    news.tell(|| ended(order.cause, outcome));
+        if let Err(error) = result {
+            self.news.tell(|| Event::SaveFailed { error });
+        }
+    }
+}
+
+/// Which addresses may be connected to for this issuer.
+const fn addresses(remote: &RemoteKeys) -> Addresses {
+    match remote.addresses {
+        PrivateAddresses::Refused => Addresses::Public,
+        PrivateAddresses::Allowed => Addresses::Any,
+    }
 }
 
 fn unreachable(problem: &'static str) -> Supply {
@@ -344,3 +360,7 @@ impl Wake for Post {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "driver/tests.rs"]
+mod tests;

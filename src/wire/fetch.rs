@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::issuer_id::IssuerId;
+use crate::wire::addresses::Addresses;
+use crate::wire::tls_problem::TlsProblem;
 
 /// How a validator reaches its issuers.
 ///
@@ -40,12 +43,19 @@ pub struct FetchLimits {
     pub total: Duration,
     /// How many bytes the body may have.
     pub body: usize,
+    /// Which addresses may be connected to, judged where the connection is made and not by the name.
+    pub addresses: Addresses,
 }
 
-/// 2 s to connect, 5 s in all, 512 KiB.
+/// 2 s to connect, 5 s in all, 512 KiB, any address.
 impl Default for FetchLimits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(2), total: Duration::from_secs(5), body: 512 * 1024 }
+        Self {
+            connect: Duration::from_secs(2),
+            total: Duration::from_secs(5),
+            body: 512 * 1024,
+            addresses: Addresses::Any,
+        }
     }
 }
 
@@ -67,16 +77,24 @@ pub enum FetchError {
         /// What the resolver said.
         source: Arc<dyn Error + Send + Sync>,
     },
+    /// The host's address is none that may be connected to ([`Addresses::Public`]); nothing was sent.
+    #[error("the host's address {address} is not public, and is not connected to")]
+    PrivateAddress {
+        /// The address, or the first if there are several.
+        address: IpAddr,
+    },
     /// No connection could be made.
     #[error("no connection to the host")]
     Unreachable {
         /// What the network said.
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// The host could not prove who it is, or no secure connection could be agreed on. Nothing was sent.
-    #[error("no secure connection to the host (tls)")]
+    /// No secure connection could be agreed on. A host that could not prove who it is was sent nothing.
+    #[error("no secure connection to the host (tls): {problem}")]
     Tls {
-        /// What is wrong with the certificate or the handshake.
+        /// What stands in the way.
+        problem: TlsProblem,
+        /// What was found wrong, in detail.
         source: Arc<dyn Error + Send + Sync>,
     },
     /// The exchange took longer than its limit.
@@ -154,6 +172,7 @@ impl FetchError {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::NotAllowed { .. } => "not_allowed",
+            Self::PrivateAddress { .. } => "private_address",
             Self::Unresolved { .. } => "unresolved",
             Self::Unreachable { .. } => "unreachable",
             Self::Tls { .. } => "tls",

@@ -1,23 +1,31 @@
 //! A ready way out: HTTP/1.1 over rustls.
 
+mod failure;
+mod resolver;
+mod stale;
+
 use std::error::Error;
 use std::fmt;
-use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::tls::Certificate;
+use reqwest::tls::{Certificate, Identity};
 
 use crate::config_error::ConfigError;
 use crate::endpoint::{self, PlainHttp};
+use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Fetching};
+use crate::wire::tls_problem::TlsProblem;
+use failure::failure;
 
 /// The [`Fetch`] that a validator uses unless it is given another.
 ///
 /// It speaks HTTPS alone, believes the certificates that the operating system trusts, follows no redirect, minds no proxy in
-/// the environment, keeps no cookies, offers no compression, sends nothing twice, and stops reading at the limit. Making one
-/// does no I/O: the system's certificates are read at the first exchange, on the thread that fetches.
+/// the environment, keeps no cookies, offers no compression, and stops reading at the limit. It sends nothing twice, but for a
+/// question that a host did not answer because it was closing an idle connection: that one is asked once more, on a fresh
+/// connection. Making one does no I/O: the system's certificates are read at the first exchange, on the thread that fetches.
 ///
 /// ```
 /// use scopegate::ReqwestFetch;
@@ -28,9 +36,15 @@ use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Fetching};
 pub struct ReqwestFetch {
     plain_http: PlainHttp,
     roots: Roots,
-    /// Made once, at the first exchange; a failure is as lasting as a client.
-    client: OnceLock<Result<reqwest::Client, Arc<dyn Error + Send + Sync>>>,
+    identity: Option<Identity>,
+    /// May connect anywhere.
+    free: Client,
+    /// Connects to public addresses alone. They are two, so that none uses a connection which the other made.
+    confined: Client,
 }
+
+/// Made once, at the first exchange; a failure is as lasting as a client.
+type Client = OnceLock<Result<reqwest::Client, Arc<dyn Error + Send + Sync>>>;
 
 enum Roots {
     System,
@@ -42,13 +56,19 @@ impl ReqwestFetch {
     /// A way out over HTTPS.
     #[must_use]
     pub const fn new() -> Self {
-        Self { plain_http: PlainHttp::Refused, roots: Roots::System, client: OnceLock::new() }
+        Self {
+            plain_http: PlainHttp::Refused,
+            roots: Roots::System,
+            identity: None,
+            free: OnceLock::new(),
+            confined: OnceLock::new(),
+        }
     }
 
     /// Whether plain HTTP will do; [`PlainHttp::Refused`] by default.
     #[must_use]
     pub fn plain_http(self, plain_http: PlainHttp) -> Self {
-        Self { plain_http, client: OnceLock::new(), ..self }
+        Self { plain_http, ..self.unused() }
     }
 
     /// Trusts these certificate authorities besides those of the operating system: one or more certificates in PEM.
@@ -57,7 +77,7 @@ impl ReqwestFetch {
     /// [`ConfigError`] if there is no certificate in it, or one that cannot be read.
     pub fn trust_also(self, pem: &[u8]) -> Result<Self, ConfigError> {
         let roots = Roots::SystemAnd(certificates("trust_also", pem)?);
-        Ok(Self { roots, client: OnceLock::new(), ..self })
+        Ok(Self { roots, ..self.unused() })
     }
 
     /// Trusts these certificate authorities and no other: one or more certificates in PEM.
@@ -68,7 +88,33 @@ impl ReqwestFetch {
     /// [`ConfigError`] if there is no certificate in it, or one that cannot be read.
     pub fn trust_only(self, pem: &[u8]) -> Result<Self, ConfigError> {
         let roots = Roots::Only(certificates("trust_only", pem)?);
-        Ok(Self { roots, client: OnceLock::new(), ..self })
+        Ok(Self { roots, ..self.unused() })
+    }
+
+    /// Shows this certificate to a host that asks for one (mutual TLS): the certificate, those between it and its authority,
+    /// and the private key, in PEM and in any order.
+    ///
+    /// None by default.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a certificate or a private key is missing or cannot be read, or if they do not belong together. It
+    /// does not show them.
+    pub fn client_certificate(self, pem: &[u8]) -> Result<Self, ConfigError> {
+        let unusable = |error| ConfigError::Unusable {
+            setting: "client_certificate",
+            problem: "is not a certificate and its private key in PEM",
+            source: Arc::new(error),
+        };
+        let identity = Identity::from_pem(pem).map_err(unusable)?;
+        // Only a client puts the two together, and the one that is made at the first exchange could tell nobody.
+        let tried = reqwest::Client::builder().tls_certs_only([]).identity(identity.clone());
+        tried.build().map_err(unusable)?;
+        Ok(Self { identity: Some(identity), ..self.unused() })
+    }
+
+    /// Without the clients, which were made with the settings of their time.
+    fn unused(self) -> Self {
+        Self { free: OnceLock::new(), confined: OnceLock::new(), ..self }
     }
 
     async fn exchange(
@@ -79,11 +125,20 @@ impl ReqwestFetch {
         if let Some(problem) = endpoint::problem(request.uri(), self.plain_http) {
             return Err(FetchError::NotAllowed { problem });
         }
-        let client = self.client.get_or_init(|| self.client(limits.connect));
-        let client = client.as_ref().map_err(|source| FetchError::Tls { source: Arc::clone(source) })?;
-        let mut request = reqwest::Request::try_from(request).map_err(FetchError::other)?;
-        *request.timeout_mut() = Some(limits.total);
-        let mut answer = client.execute(request).await.map_err(|error| failure(error, limits))?;
+        let request = reqwest::Request::try_from(request)
+            .map_err(|_| FetchError::NotAllowed { problem: "is no URL to the client that would ask it" })?;
+        // No resolver is asked for these.
+        if let Some(address) = literal(request.url()).filter(|address| !limits.addresses.allow(*address)) {
+            return Err(FetchError::PrivateAddress { address });
+        }
+        let client = match limits.addresses {
+            Addresses::Any => &self.free,
+            Addresses::Public => &self.confined,
+        };
+        let client = client.get_or_init(|| self.client(limits));
+        let setup = |source| FetchError::Tls { problem: TlsProblem::Setup, source };
+        let client = client.as_ref().map_err(|source| setup(Arc::clone(source)))?;
+        let mut answer = stale::send(client, request).await.map_err(|error| failure(error, limits))?;
         if answer
             .content_length()
             .is_some_and(|announced| usize::try_from(announced).map_or(true, |long| long > limits.body))
@@ -103,7 +158,7 @@ impl ReqwestFetch {
         Ok(response)
     }
 
-    fn client(&self, connect: Duration) -> Result<reqwest::Client, Arc<dyn Error + Send + Sync>> {
+    fn client(&self, limits: FetchLimits) -> Result<reqwest::Client, Arc<dyn Error + Send + Sync>> {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("scopegate/", env!("CARGO_PKG_VERSION")))
             .https_only(self.plain_http == PlainHttp::Refused)
@@ -111,7 +166,8 @@ impl ReqwestFetch {
             .no_proxy()
             .referer(false)
             .retry(reqwest::retry::never())
-            .connect_timeout(connect)
+            .connect_timeout(limits.connect)
+            .connector_layer(stale::Watch)
             // Long enough for a metadata document and the keys it points to, too short for a connection to go stale.
             .pool_idle_timeout(Duration::from_secs(10))
             .pool_max_idle_per_host(1);
@@ -119,6 +175,14 @@ impl ReqwestFetch {
             Roots::System => builder,
             Roots::SystemAnd(roots) => builder.tls_certs_merge(roots.iter().cloned()),
             Roots::Only(roots) => builder.tls_certs_only(roots.iter().cloned()),
+        };
+        let builder = match &self.identity {
+            Some(identity) => builder.identity(identity.clone()),
+            None => builder,
+        };
+        let builder = match limits.addresses {
+            Addresses::Any => builder,
+            confined @ Addresses::Public => builder.dns_resolver(resolver::Filtered(confined)),
         };
         builder.build().map_err(|error| Arc::from(Box::<dyn Error + Send + Sync>::from(error)))
     }
@@ -140,7 +204,12 @@ impl fmt::Debug for ReqwestFetch {
 /// own.
 impl Fetch for ReqwestFetch {
     fn fetch(&self, request: http::Request<Bytes>, limits: FetchLimits) -> Fetching<'_> {
-        Box::pin(self.exchange(request, limits))
+        let exchange = self.exchange(request, limits);
+        // Around everything: resolving, connecting, the handshake, a second try and the last byte of the body.
+        Box::pin(async move {
+            let timely = tokio::time::timeout(limits.total, exchange).await;
+            timely.unwrap_or(Err(FetchError::TimedOut(limits.total)))
+        })
     }
 }
 
@@ -154,37 +223,8 @@ fn certificates(setting: &'static str, pem: &[u8]) -> Result<Vec<Certificate>, C
     if found.is_empty() { Err(ConfigError::Missing { setting, problem: "holds no certificate" }) } else { Ok(found) }
 }
 
-/// What kind of failure it is, so that an operator knows where to look.
-fn failure(error: reqwest::Error, limits: FetchLimits) -> FetchError {
-    if error.is_timeout() {
-        return FetchError::TimedOut(if error.is_connect() { limits.connect } else { limits.total });
-    }
-    let (unresolved, connect, tls) = (error.is_dns(), error.is_connect(), is_tls(&error));
-    // The address is known to whoever asked, and may hold a tenant's name.
-    let source: Arc<dyn Error + Send + Sync> = Arc::new(error.without_url());
-    if unresolved {
-        FetchError::Unresolved { source }
-    } else if connect && tls {
-        FetchError::Tls { source }
-    } else if connect {
-        FetchError::Unreachable { source }
-    } else {
-        FetchError::Cut { source }
-    }
-}
-
-/// A handshake fails as "invalid data" among the causes, or as an end of file; a connection that is refused as neither.
-fn is_tls(error: &reqwest::Error) -> bool {
-    std::iter::successors(error.source(), |cause| inner(*cause)).any(|cause| {
-        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-        matches!(io, Some(io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof))
-    })
-}
-
-/// The next cause. An [`io::Error`] that wraps an error passes over it in its own `source`.
-fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(wrapped) => Some(wrapped),
-        None => error.source(),
-    }
+/// The address that stands in the URL itself, as the client reads it: `127.1`, `0x7f000001` and `2130706433` are addresses too.
+fn literal(url: &reqwest::Url) -> Option<IpAddr> {
+    let host = url.host_str()?;
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }

@@ -17,6 +17,8 @@ mod layer;
 mod naive;
 mod real_issuers;
 mod rotation;
+mod saved;
 mod scopes;
 mod settings;
+mod tenants;
 mod wire;

@@ -1,8 +1,11 @@
 //! The near end of the driver: how needs reach its thread, and how what came of them comes back.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
 use std::process;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
@@ -11,19 +14,26 @@ use crate::clock::Timestamp;
 use crate::decision::{Need, Supply};
 use crate::issuer_id::IssuerId;
 use crate::keys::refresh::Order;
+use crate::keys::store::Cause;
+use crate::tenants::Question;
+use crate::wire::driver::hand_over::{HandOver, Sender, Unread};
 use crate::wire::driver::resolving::Resolved;
 use crate::wire::driver::slot::Arrival;
 use crate::wire::driver::{Patience, Plan, Wire, unreachable};
 
-/// Questions that nobody waits for and that may lie unread. More would only repeat them.
-const UNREAD: usize = 1024;
 /// By how much the two clocks may drift apart, in milliseconds, before that means that one was set, or the computer slept.
 const DRIFT: u64 = 2000;
+
+/// A thread that has not looked for so long, in milliseconds, though it looks once a minute, is gone: it was left behind by a fork,
+/// or ended by a panic.
+const LOOKS_WITHIN: u64 = 180_000;
 
 pub(super) enum Message {
     Needed { need: Need, patience: Patience, reply: Option<oneshot::Sender<Supply>> },
     Arrived { issuer: IssuerId, slot: u64, order: Order, arrival: Arrival },
-    Resolved { name: Box<str>, answer: Resolved },
+    Resolved { name: Box<str>, question: Question, answer: Resolved },
+    Forgotten { name: Box<str> },
+    Kept { result: Result<(), Cause> },
     ClockTurned,
 }
 
@@ -31,50 +41,54 @@ pub(super) enum Message {
 pub(crate) struct Driver {
     /// What the thread will begin with; `None` where nothing is ever fetched.
     plan: Option<Plan>,
-    /// The thread's inbox once it has begun. Behind a lock, since only who needs the network comes here; a thread that could
-    /// not start, has died, or was left behind by a fork is replaced.
-    inbox: Mutex<Option<Inbox>>,
-    unread: Unread,
+    hand_over: HandOver<mpsc::UnboundedSender<Message>>,
+    watch: Watch,
 }
 
-struct Inbox {
-    messages: mpsc::UnboundedSender<Message>,
-    /// A forked child has this memory and not the thread.
-    process: u32,
-}
-
-/// What both ends know.
+/// When the thread last looked, for checks to see that it is overdue.
 #[derive(Clone)]
-pub(super) struct Unread(Arc<Shared>);
+pub(super) struct Watch(Arc<Looked>);
 
-struct Shared {
-    /// Questions that nobody waits for and that lie unread.
-    questions: AtomicUsize,
-    /// How far the wall clock was ahead of the other when the thread last looked, in milliseconds.
+struct Looked {
+    /// How far the wall clock was ahead of the other, in milliseconds.
     drift: AtomicI64,
+    /// The uptime, in milliseconds.
+    at: AtomicU64,
 }
 
-impl Unread {
-    pub(super) fn read_one(&self) {
-        self.0.questions.fetch_sub(1, Ordering::Relaxed);
+impl Watch {
+    pub(super) fn new(drift: i64) -> Self {
+        Self(Arc::new(Looked { drift: AtomicI64::new(drift), at: AtomicU64::new(0) }))
     }
 
-    /// The thread has seen this time.
+    /// The thread looks at this time.
     pub(super) fn note(&self, now: Timestamp) {
+        self.0.at.store(millis(now), Ordering::Relaxed);
         self.0.drift.store(drift(now), Ordering::Relaxed);
     }
 
-    /// Whether a clock was set, or the computer slept, since the thread last looked. True to one who asks, and to no other.
-    fn has_jumped(&self, now: Timestamp) -> bool {
+    /// Whether a clock was set, the computer slept, or the thread is gone, since it last looked. True to one who asks, and to no
+    /// other.
+    fn is_overdue(&self, now: Timestamp) -> bool {
         let (known, found) = (self.0.drift.load(Ordering::Relaxed), drift(now));
-        known != NEVER
-            && known.abs_diff(found) > DRIFT
-            && self.0.drift.compare_exchange(known, found, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        if known == NEVER {
+            return false;
+        }
+        let at = self.0.at.load(Ordering::Relaxed);
+        let is_overdue = known.abs_diff(found) > DRIFT || millis(now).saturating_sub(at) > LOOKS_WITHIN;
+        is_overdue && self.0.at.compare_exchange(at, millis(now), Ordering::Relaxed, Ordering::Relaxed).is_ok() && {
+            self.0.drift.store(found, Ordering::Relaxed);
+            true
+        }
     }
 }
 
 /// The thread has not looked yet.
 const NEVER: i64 = i64::MIN;
+
+fn millis(now: Timestamp) -> u64 {
+    u64::try_from(now.uptime().as_millis()).unwrap_or(u64::MAX)
+}
 
 fn drift(now: Timestamp) -> i64 {
     let uptime = i64::try_from(now.uptime().as_millis()).unwrap_or(i64::MAX);
@@ -84,20 +98,17 @@ fn drift(now: Timestamp) -> i64 {
 impl Driver {
     /// A driver that has not begun. Without a plan it never will.
     pub(crate) fn new(plan: Option<Plan>) -> Self {
-        let shared = Shared { questions: AtomicUsize::new(0), drift: AtomicI64::new(NEVER) };
-        Self { plan, inbox: Mutex::default(), unread: Unread(Arc::new(shared)) }
+        // Restored keys are due, and nobody needs them so much that he would say so: the first check finds the thread overdue.
+        let is_due = plan.as_ref().is_some_and(Plan::has_restored);
+        let drift = if is_due { NEVER.saturating_add(1) } else { NEVER };
+        Self { plan, hand_over: HandOver::new(), watch: Watch::new(drift) }
     }
 
     /// Starts what is needed and does not wait; says whether it is on its way. Where too much is asked at once the question is
     /// dropped: the next asks again.
     pub(crate) fn start(&self, need: Need) -> bool {
-        let Some(inbox) = self.inbox() else { return false };
-        if self.unread.0.questions.fetch_add(1, Ordering::Relaxed) < UNREAD {
-            inbox.send(Message::Needed { need, patience: Patience::OneAnswer, reply: None }).is_ok()
-        } else {
-            self.unread.read_one();
-            false
-        }
+        let question = Message::Needed { need, patience: Patience::OneAnswer, reply: None };
+        self.hand_over.start(process::id(), |unread| self.begin(unread), question)
     }
 
     /// Asks for what is needed; what came of it is the receiver's to wait for.
@@ -106,55 +117,81 @@ impl Driver {
     /// who waited for a place and was then not polled would hold it against everybody.
     pub(crate) fn ask(&self, need: Need, patience: Patience) -> Answer {
         let (reply, answer) = oneshot::channel();
-        if let Some(inbox) = self.inbox() {
-            let _ = inbox.send(Message::Needed { need, patience, reply: Some(reply) });
-        }
-        Answer(answer)
+        let question = Message::Needed { need, patience, reply: Some(reply) };
+        let line = self.hand_over.ask(process::id(), |unread| self.begin(unread), question);
+        Answer { reply: answer, line }
     }
 
-    /// Wakes the thread if a clock was set or the computer slept, which its own timer does not tell: keys may be due.
+    /// Wakes the thread if a clock was set or the computer slept, which its own timer does not tell: keys may be due. One that is
+    /// gone is replaced.
     pub(crate) fn notice(&self, now: Timestamp) {
-        if self.unread.has_jumped(now) {
-            let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(inbox) = &*inbox {
-                let _ = inbox.messages.send(Message::ClockTurned);
-            }
+        if self.watch.is_overdue(now) {
+            self.hand_over.wake(process::id(), |unread| self.begin(unread), Message::ClockTurned);
         }
     }
 
-    fn inbox(&self) -> Option<mpsc::UnboundedSender<Message>> {
-        let plan = self.plan.as_ref()?;
-        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        let process = process::id();
-        if inbox.as_ref().is_none_or(|inbox| inbox.messages.is_closed() || inbox.process != process) {
-            self.unread.0.questions.store(0, Ordering::Relaxed);
-            let messages = begin(plan.clone(), self.unread.clone());
-            *inbox = messages.map(|messages| Inbox { messages, process });
-        }
-        inbox.as_ref().map(|inbox| inbox.messages.clone())
+    /// A resolved issuer is trusted no longer, and its keys need not be fetched. Where there is no thread, there is nobody whom it
+    /// concerns.
+    pub(crate) fn forget(&self, name: &str) {
+        self.hand_over.tell(Message::Forgotten { name: name.into() });
+    }
+
+    /// Begins the thread; `None` if there is nothing for it to do, or the system has none to give.
+    fn begin(&self, unread: Unread) -> Option<mpsc::UnboundedSender<Message>> {
+        let (plan, watch) = (self.plan.clone()?, self.watch.clone());
+        let (inbox, messages) = mpsc::unbounded_channel();
+        let post = inbox.downgrade();
+        let run = move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            runtime.block_on(Wire::new(plan, post, unread, watch).run(messages));
+            // A name that is still being resolved must not hold the thread.
+            runtime.shutdown_background();
+        };
+        thread::Builder::new().name("scopegate-wire".to_owned()).spawn(run).ok()?;
+        Some(inbox)
+    }
+}
+
+impl Sender<Message> for mpsc::UnboundedSender<Message> {
+    fn send(&self, message: Message) -> bool {
+        Self::send(self, message).is_ok()
+    }
+
+    fn is_closed(&self) -> bool {
+        Self::is_closed(self)
     }
 }
 
 /// What will come of a need.
-pub(crate) struct Answer(oneshot::Receiver<Supply>);
+pub(crate) struct Answer {
+    reply: oneshot::Receiver<Supply>,
+    /// The line to the thread that was asked.
+    line: Option<mpsc::UnboundedSender<Message>>,
+}
 
 impl Answer {
     /// Waits for it, at most as long as its kind of need may take.
     pub(crate) async fn wait(self) -> Supply {
-        self.0.await.unwrap_or_else(|_| unreachable("the thread that fetches keys could not be started, or has ended"))
+        let Self { mut reply, line } = self;
+        let Some(line) = line else { return nobody() };
+        let mut closed = pin!(line.closed());
+        // A message that is sent while the thread ends may lie in the line for ever, and its reply with it.
+        poll_fn(|context| {
+            let mut answer = |context: &mut Context<'_>| Pin::new(&mut reply).poll(context);
+            if let Poll::Ready(supply) = answer(context) {
+                return Poll::Ready(supply.unwrap_or_else(|_| nobody()));
+            }
+            ready!(closed.as_mut().poll(context));
+            // What was answered before it ended still counts.
+            match answer(context) {
+                Poll::Ready(Ok(supply)) => Poll::Ready(supply),
+                Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(nobody()),
+            }
+        })
+        .await
     }
 }
 
-/// Starts the thread; `None` if the system has none to give.
-fn begin(plan: Plan, unread: Unread) -> Option<mpsc::UnboundedSender<Message>> {
-    let (inbox, messages) = mpsc::unbounded_channel();
-    let post = inbox.downgrade();
-    let run = move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(Wire::new(plan, post, unread).run(messages));
-        // A name that is still being resolved must not hold the thread.
-        runtime.shutdown_background();
-    };
-    thread::Builder::new().name("scopegate-wire".to_owned()).spawn(run).ok()?;
-    Some(inbox)
+fn nobody() -> Supply {
+    unreachable("the thread that fetches keys could not be started or has ended, or the issuer is trusted no longer")
 }

@@ -1,11 +1,13 @@
 //! Issuers that the resolver is being asked about, and who waits for its word.
 //!
-//! 1. It is asked about a name by one at a time, and by at most so many names at a time.
-//! 2. It has a budget: 64 questions at once, and 20 a second after that. Junk that spends it delays newcomers alone: whoever is
-//!    in the table is judged without it.
+//! 1. It is asked about a name by one at a time, and about at most so many names at a time.
+//! 2. For newcomers it has a budget: 64 questions at once, and 20 a second after that. Junk that spends it delays newcomers
+//!    alone: whoever is in the table is judged without it, and is asked about again without it.
 //! 3. A question of which nothing is heard for 5 s is answered with a failure; the resolver may go on.
+//! 4. A name for which it failed is left alone for a while, so that one broken issuer does not spend what is there for all.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -16,26 +18,137 @@ use crate::decision::Supply;
 use crate::issuer::{Defaults, Issuer};
 use crate::issuer_id::IssuerId;
 use crate::keys::store::Cause;
-use crate::tenants::{Admission, Directory, Tenants};
-use crate::wire::driver::unreachable;
+use crate::observe::Event;
+use crate::restored::restore_one;
+use crate::tenants::{Admission, Directory, Outdated, Question, Tenants};
+use crate::wire::driver::inbox::Message;
+use crate::wire::driver::telling::tell_restored;
+use crate::wire::driver::{LONGEST_NAP, Wire, unreachable};
 use crate::wire::fetch::FetchError;
 
-/// The resolver's answer, or its panic.
+/// The resolver's answer, or why there is none.
 pub(super) type Resolved = Result<Option<Issuer>, Cause>;
 
-/// Questions at a time.
+/// Questions for newcomers at a time.
 const AT_A_TIME: usize = 64;
+/// Questions at a time about issuers that it has named before.
+const AGAIN_AT_A_TIME: usize = 16;
 /// Questions at once, before the budget is spent.
 const BURST: u32 = 64;
 /// How long it takes to earn one more.
 const EARNED: Duration = Duration::from_millis(50);
 const WAIT_FOR_RESOLVER: Duration = Duration::from_secs(5);
+/// How long a newcomer is not asked about after a failure, and how long an issuer that it has named before is not.
+const FAILED_FOR: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 /// How many may wait for one name.
 const MOST_WAITING: usize = 65_536;
+
+impl Wire {
+    /// Answers whoever has waited long enough for the resolver, and asks it again about those that it named a while ago.
+    pub(super) fn resolve_what_is_due(&mut self, now: Timestamp) -> Duration {
+        let Some((_, directory)) = self.plan.tenants.clone() else { return LONGEST_NAP };
+        let (deadline, late) = self.resolving.answer_the_late(now);
+        for _ in 0..late {
+            self.news.tell(|| Event::ResolverFailed { error: Arc::new(FetchError::other(LATE)) });
+        }
+        let (due, next) = self.resolving.due(&directory, now);
+        for name in due {
+            self.ask_resolver(name, now);
+        }
+        [deadline, next].into_iter().flatten().min().unwrap_or(LONGEST_NAP).min(LONGEST_NAP)
+    }
+
+    /// Finds out about an issuer that is not known.
+    pub(super) fn resolve(&mut self, name: Box<str>, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) {
+        let Some((_, directory)) = &self.plan.tenants else { return };
+        if !directory.is_unknown(&name, now) {
+            if let Some(reply) = reply {
+                let _ = reply.send(Supply::Resolved);
+            }
+            return;
+        }
+        if self.resolving.ask(&name, reply, now) {
+            self.ask_resolver(name, now);
+        }
+    }
+
+    /// Asks the resolver about an issuer, beside everything else.
+    fn ask_resolver(&self, name: Box<str>, now: Timestamp) {
+        let Some((tenants, directory)) = &self.plan.tenants else { return };
+        let (resolve, question) = (Arc::clone(&tenants.resolve), directory.question(now));
+        let asked = name.clone();
+        // It may block, so it has a thread of its own. The system may have none to give, which is a panic of this task alone.
+        let resolving = tokio::spawn(async move { tokio::task::spawn_blocking(move || resolve(&asked)).await });
+        let post = self.post.clone();
+        tokio::spawn(async move {
+            let answer = resolving.await.unwrap_or_else(Err).unwrap_or_else(|panic| Err(Arc::new(panic)));
+            if let Some(inbox) = post.upgrade() {
+                let _ = inbox.send(Message::Resolved { name, question, answer });
+            }
+        });
+    }
+
+    pub(super) fn resolved(&mut self, name: Box<str>, question: Question, answer: Resolved) {
+        let now = self.plan.clock.now();
+        let Some((tenants, directory)) = self.plan.tenants.clone() else { return };
+        if self.resolving.is_nobodys(&name) && directory.read().get(&name).is_none() {
+            // It has left since it was asked about again, and nobody wants it back.
+            return self.resolving.settle(&name, &Supply::Resolved);
+        }
+        let answered = (&*name, question);
+        let supply = match judge(answered, answer, (&tenants, &directory), &self.plan.defaults, now) {
+            Word::Admitted { evicted } => {
+                if let Some(issuer) = evicted {
+                    self.slots.remove(&issuer);
+                    self.news.tell(|| Event::IssuerEvicted { issuer });
+                }
+                self.slots.remove(&*name);
+                let table = directory.read();
+                if let Some(issuer) = table.get(&name) {
+                    let saved = self.plan.saved.as_mut();
+                    if let Some(restored) = saved.and_then(|saved| restore_one(issuer, saved, now)) {
+                        tell_restored(&self.news, &restored);
+                    }
+                    self.open_slot(issuer);
+                    self.news.tell(|| Event::IssuerResolved { issuer: issuer.rules.issuer.clone() });
+                }
+                Supply::Resolved
+            }
+            Word::Renewed => Supply::Resolved,
+            Word::Refused { withdrawn, error } => {
+                if let Some(error) = error {
+                    self.news.tell(|| Event::ResolverFailed { error });
+                }
+                if withdrawn.is_some() {
+                    self.forgotten(&name);
+                }
+                Supply::Resolved
+            }
+            Word::Failed(error) => {
+                self.resolving.bar(&name, Arc::clone(&error), now);
+                self.news.tell(|| Event::ResolverFailed { error: Arc::clone(&error) });
+                Supply::Unreachable(error)
+            }
+            Word::Outdated => return self.ask_resolver(name, now),
+        };
+        self.resolving.settle(&name, &supply);
+    }
+
+    /// An issuer is trusted no longer. Where it was resolved anew meanwhile, its slot is a new one, and stays.
+    pub(super) fn forgotten(&mut self, name: &str) {
+        self.resolving.forget(name);
+        let is_back = self.plan.tenants.as_ref().is_some_and(|(_, directory)| directory.read().get(name).is_some());
+        if !is_back && let Some((issuer, _)) = self.slots.remove_entry(name) {
+            self.news.tell(|| Event::IssuerWithdrawn { issuer });
+        }
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Resolving {
     asked: HashMap<Box<str>, Asked>,
+    /// Bounded by the budget, and by how many issuers there may be.
+    failed: HashMap<Box<str>, Failed>,
     /// The uptime at which the budget is whole again.
     whole_at: Duration,
 }
@@ -43,13 +156,20 @@ pub(super) struct Resolving {
 struct Asked {
     since: Timestamp,
     waiting: Vec<oneshot::Sender<Supply>>,
+    is_again: bool,
     /// Whoever waited was told that it takes too long; the resolver is at it still.
     is_late: bool,
 }
 
+struct Failed {
+    /// The uptime from which it is asked again.
+    until: Duration,
+    error: Cause,
+}
+
 impl Resolving {
     /// Takes down who waits; says whether the resolver is to be asked.
-    pub(super) fn ask(&mut self, name: &str, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) -> bool {
+    fn ask(&mut self, name: &str, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) -> bool {
         if let Some(asked) = self.asked.get_mut(name) {
             if asked.is_late || asked.waiting.len() >= MOST_WAITING {
                 answer(reply, unreachable("the resolver has not answered yet"));
@@ -58,41 +178,92 @@ impl Resolving {
             }
             return false;
         }
+        if let Some(failed) = self.failed.get(name).filter(|failed| now.uptime() < failed.until) {
+            answer(reply, Supply::Unreachable(Cause::clone(&failed.error)));
+            return false;
+        }
         let owed = EARNED.saturating_mul(BURST.saturating_sub(1));
-        if self.asked.len() >= AT_A_TIME || now.uptime() < self.whole_at.saturating_sub(owed) {
+        if self.count(false) >= AT_A_TIME || now.uptime() < self.whole_at.saturating_sub(owed) {
             answer(reply, Supply::BudgetSpent);
             return false;
         }
         self.whole_at = self.whole_at.max(now.uptime()).saturating_add(EARNED);
-        self.asked.insert(name.into(), Asked { since: now, waiting: reply.into_iter().collect(), is_late: false });
+        let waiting = reply.into_iter().collect();
+        self.asked.insert(name.into(), Asked { since: now, waiting, is_again: false, is_late: false });
         true
     }
 
+    fn count(&self, is_again: bool) -> usize {
+        self.asked.values().filter(|asked| asked.is_again == is_again).count()
+    }
+
+    /// The issuers that the resolver is to be asked about again, and how long until there will be another.
+    fn due(&mut self, directory: &Directory, now: Timestamp) -> (Vec<Box<str>>, Option<Duration>) {
+        let mut room = AGAIN_AT_A_TIME.saturating_sub(self.count(true));
+        let (mut due, mut nap) = (Vec::new(), None);
+        for (name, left) in directory.read().until_asked_again(now) {
+            let failed = self.failed.get(name).map(|failed| failed.until.saturating_sub(now.uptime()));
+            let left = left.max(failed.unwrap_or_default());
+            if !left.is_zero() {
+                nap = Some(left.min(nap.unwrap_or(left)));
+            } else if room > 0 && !self.asked.contains_key(name) {
+                // Those for whom there is no room have their turn when an answer arrives.
+                room = room.saturating_sub(1);
+                let asked = Asked { since: now, waiting: Vec::new(), is_again: true, is_late: false };
+                self.asked.insert(name.into(), asked);
+                due.push(name.into());
+            }
+        }
+        (due, nap)
+    }
+
+    /// Whether no request caused the question, and none waits for the answer.
+    fn is_nobodys(&self, name: &str) -> bool {
+        self.asked.get(name).is_some_and(|asked| asked.is_again && asked.waiting.is_empty())
+    }
+
+    /// Leaves a name alone for a while.
+    fn bar(&mut self, name: &str, error: Cause, now: Timestamp) {
+        self.failed.retain(|_, failed| now.uptime() < failed.until);
+        let is_again = self.asked.get(name).is_some_and(|asked| asked.is_again);
+        let wait = if is_again { FAILED_FOR.1 } else { FAILED_FOR.0 };
+        self.failed.insert(name.into(), Failed { until: now.uptime().saturating_add(wait), error });
+    }
+
+    /// The program has taken its word back, so that nothing that is known of the name counts.
+    fn forget(&mut self, name: &str) {
+        self.failed.remove(name);
+    }
+
     /// Tells everybody what became of a name.
-    pub(super) fn settle(&mut self, name: &str, supply: &Supply) {
+    fn settle(&mut self, name: &str, supply: &Supply) {
         for reply in self.asked.remove(name).into_iter().flat_map(|asked| asked.waiting) {
             let _ = reply.send(supply.clone());
         }
     }
 
-    /// Says how long until somebody has waited long enough.
-    pub(super) fn answer_the_late(&mut self, now: Timestamp) -> Option<Duration> {
-        let mut nap = None;
+    /// Says how long until somebody has waited long enough, and how many questions have just turned out to take too long.
+    fn answer_the_late(&mut self, now: Timestamp) -> (Option<Duration>, usize) {
+        let (mut nap, mut late) = (None, 0_usize);
         for asked in self.asked.values_mut().filter(|asked| !asked.is_late) {
             let waited = now.uptime().saturating_sub(asked.since.uptime());
             let left = WAIT_FOR_RESOLVER.saturating_sub(waited);
             if left.is_zero() {
                 asked.is_late = true;
+                late = late.saturating_add(1);
                 for reply in asked.waiting.drain(..) {
-                    answer(Some(reply), unreachable("the resolver did not answer within 5 s"));
+                    answer(Some(reply), unreachable(LATE));
                 }
             } else {
                 nap = Some(left.min(nap.unwrap_or(left)));
             }
         }
-        nap
+        (nap, late)
     }
 }
+
+/// What those are told who have waited long enough.
+const LATE: &str = "the resolver did not answer within 5 s";
 
 fn answer(reply: Option<oneshot::Sender<Supply>>, supply: Supply) {
     if let Some(reply) = reply {
@@ -101,49 +272,55 @@ fn answer(reply: Option<oneshot::Sender<Supply>>, supply: Supply) {
 }
 
 /// What the resolver's answer comes to.
-pub(super) enum Word {
-    Admitted { evicted: Option<IssuerId> },
-    Refused,
+enum Word {
+    Admitted {
+        evicted: Option<IssuerId>,
+    },
+    Renewed,
+    /// It is not trusted, and perhaps was until now. With an error it is the program that is mistaken.
+    Refused {
+        withdrawn: Option<IssuerId>,
+        error: Option<Cause>,
+    },
     Failed(Cause),
+    /// The program took its word back meanwhile: ask again.
+    Outdated,
 }
 
 /// Believes the resolver's answer, unless it is not an answer to what was asked.
-pub(super) fn judge(
-    name: &str,
+fn judge(
+    (name, question): (&str, Question),
     answer: Resolved,
-    tenants: &Tenants,
-    directory: &Directory,
+    (tenants, directory): (&Tenants, &Directory),
     defaults: &Defaults,
     now: Timestamp,
 ) -> Word {
+    let refused = |error: Option<ConfigError>| match directory.refuse(name, question, now) {
+        Ok(withdrawn) => Word::Refused { withdrawn, error: error.map(|error| -> Cause { Arc::new(error) }) },
+        Err(Outdated) => Word::Outdated,
+    };
     let built = match answer {
         Ok(Some(issuer)) => issuer.resolved(tenants.private_addresses).build(defaults),
-        Ok(None) => {
-            directory.refuse(name, now);
-            return Word::Refused;
-        }
-        Err(panic) => return Word::Failed(panic),
+        Ok(None) => return refused(None),
+        Err(error) => return Word::Failed(error),
     };
     let issuer = match built {
         Ok(issuer) if issuer.rules.issuer.as_str() == name => issuer,
         // Otherwise a tenant's token would be judged by another's keys and rules.
         Ok(_) => {
             let problem = "the resolver answered with another issuer than it was asked about";
-            return refuse_for(directory, name, ConfigError::Missing { setting: "trust_each", problem }, now);
+            return refused(Some(ConfigError::Missing { setting: "trust_each", problem }));
         }
-        Err(error) => return refuse_for(directory, name, error, now),
+        // The program's mistake, which asking again at once would only repeat.
+        Err(error) => return refused(Some(error)),
     };
-    match directory.admit(issuer, now) {
-        Admission::Admitted => Word::Admitted { evicted: None },
-        Admission::InPlaceOf(evicted) => Word::Admitted { evicted: Some(evicted) },
-        Admission::NoRoom => {
-            Word::Failed(std::sync::Arc::new(FetchError::other("as many issuers are in use as may be at a time")))
+    match directory.admit(issuer, question, now) {
+        Ok(Admission::Admitted) => Word::Admitted { evicted: None },
+        Ok(Admission::InPlaceOf(evicted)) => Word::Admitted { evicted: Some(evicted) },
+        Ok(Admission::Renewed) => Word::Renewed,
+        Ok(Admission::NoRoom) => {
+            Word::Failed(Arc::new(FetchError::other("as many issuers are in use as may be at a time")))
         }
+        Err(Outdated) => Word::Outdated,
     }
-}
-
-/// The program's mistake, which asking again would only repeat.
-fn refuse_for(directory: &Directory, name: &str, error: ConfigError, now: Timestamp) -> Word {
-    directory.refuse(name, now);
-    Word::Failed(std::sync::Arc::new(error))
 }

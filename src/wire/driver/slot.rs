@@ -263,10 +263,11 @@ impl Slot {
 
     pub(super) fn take_in(&mut self, order: Order, arrival: Arrival, now: Timestamp) -> News {
         if !self.refresh.is_open(order.id) {
-            // Late news of an order that was given up. Keys may still be better than what is here; nothing else is.
+            // Late news of an order that was given up. Keys may still be better than what is here, unless newer ones are on their
+            // way already, which may turn out to be the word that what was here has not changed.
             return match arrival.outcome {
-                Ok(Loaded::Keys(fresh)) => self.install(order, fresh, now),
-                Ok(Loaded::Unchanged { .. }) | Err(_) => News::Late,
+                Ok(Loaded::Keys(fresh)) if !self.refresh.is_fetching() => self.install(order, fresh, now),
+                Ok(Loaded::Keys(_) | Loaded::Unchanged { .. }) | Err(_) => News::Late,
             };
         }
         if let Some(found) = arrival.found {

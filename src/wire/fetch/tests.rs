@@ -1,6 +1,7 @@
 use super::*;
 
-const LIMITS: FetchLimits = FetchLimits { connect: Duration::from_secs(2), total: Duration::from_secs(5), body: 16 };
+const LIMITS: FetchLimits =
+    FetchLimits { connect: Duration::from_secs(2), total: Duration::from_secs(5), body: 16, addresses: Addresses::Any };
 
 fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
     fields

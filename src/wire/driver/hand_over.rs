@@ -1,0 +1,143 @@
+//! How questions reach a thread that begins with the first of them, and is replaced when it is gone.
+//!
+//! 1. Of those who ask at once, one begins the thread, and all reach it.
+//! 2. Who may not wait takes no lock that somebody else holds, and leaves at most so many questions unread. Each has a place, and
+//!    gives it back: when it is read, or when it could not be sent.
+//! 3. A thread that has ended, or was left behind by a fork, is replaced by whoever asks next. The places of its questions are gone
+//!    with it.
+//! 4. The thread's end of the line closes when the last of our ends is dropped, so the thread ends too.
+//!
+//! `tests/loom` runs this very file under every interleaving.
+
+use super::sync::{Arc, AtomicUsize, Mutex, Ordering, PoisonError, TryLockError};
+
+/// Questions that nobody waits for and that may lie unread. More would only repeat them.
+const UNREAD: usize = 1024;
+
+/// Our end of a line to a thread.
+pub(super) trait Sender<M>: Clone {
+    /// Whether the message will be read, unless the thread ends before.
+    fn send(&self, message: M) -> bool;
+    /// Whether the thread has ended.
+    fn is_closed(&self) -> bool;
+}
+
+/// The near end.
+pub(super) struct HandOver<S> {
+    line: Mutex<Option<Line<S>>>,
+}
+
+/// The line to one thread.
+#[derive(Clone)]
+struct Line<S> {
+    sender: S,
+    unread: Unread,
+    /// A forked child has this memory and not the thread.
+    process: u32,
+}
+
+/// Questions that nobody waits for and that lie unread before one thread.
+#[derive(Clone)]
+pub(super) struct Unread(Arc<AtomicUsize>);
+
+impl Unread {
+    fn new() -> Self {
+        Self(Arc::new(AtomicUsize::new(0)))
+    }
+
+    /// Takes a place for one; none is left if `false`.
+    fn take(&self) -> bool {
+        let has_room = self.0.fetch_add(1, Ordering::Relaxed) < UNREAD;
+        if !has_room {
+            self.give_back();
+        }
+        has_room
+    }
+
+    /// One was read, or never came to lie there.
+    pub(super) fn give_back(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<S> HandOver<S> {
+    pub(super) fn new() -> Self {
+        Self { line: Mutex::new(None) }
+    }
+
+    /// Sends a question that nobody waits for; says whether it is on its way. Where somebody else is asking at this very moment, or
+    /// too much lies unread, it is dropped: the next asks again.
+    pub(super) fn start<M>(&self, process: u32, begin: impl FnOnce(Unread) -> Option<S>, question: M) -> bool
+    where
+        S: Sender<M>,
+    {
+        // Invariant 2.
+        let Some(line) = self.line_at_once(process, begin) else { return false };
+        if !line.unread.take() {
+            return false;
+        }
+        let is_sent = line.sender.send(question);
+        if !is_sent {
+            line.unread.give_back();
+        }
+        is_sent
+    }
+
+    /// Sends a question whose answer somebody waits for, and gives him the line to watch: a thread that ends while the question is
+    /// sent may leave it in there, unread and not dropped.
+    pub(super) fn ask<M>(&self, process: u32, begin: impl FnOnce(Unread) -> Option<S>, question: M) -> Option<S>
+    where
+        S: Sender<M>,
+    {
+        let line = living(&mut self.line.lock().unwrap_or_else(PoisonError::into_inner), process, begin);
+        line.map(|line| {
+            line.sender.send(question);
+            line.sender
+        })
+    }
+
+    /// Has the thread look around, without waiting.
+    pub(super) fn wake<M>(&self, process: u32, begin: impl FnOnce(Unread) -> Option<S>, word: M)
+    where
+        S: Sender<M>,
+    {
+        if let Some(line) = self.line_at_once(process, begin) {
+            line.sender.send(word);
+        }
+    }
+
+    /// Tells the thread, if there is one.
+    pub(super) fn tell<M>(&self, word: M)
+    where
+        S: Sender<M>,
+    {
+        if let Some(line) = &*self.line.lock().unwrap_or_else(PoisonError::into_inner) {
+            line.sender.send(word);
+        }
+    }
+
+    fn line_at_once<M>(&self, process: u32, begin: impl FnOnce(Unread) -> Option<S>) -> Option<Line<S>>
+    where
+        S: Sender<M>,
+    {
+        match self.line.try_lock() {
+            Ok(mut line) => living(&mut line, process, begin),
+            Err(TryLockError::Poisoned(line)) => living(&mut line.into_inner(), process, begin),
+            // A fork may also have copied the lock while it was held.
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+/// Invariant 3.
+fn living<M, S: Sender<M>>(
+    line: &mut Option<Line<S>>,
+    process: u32,
+    begin: impl FnOnce(Unread) -> Option<S>,
+) -> Option<Line<S>> {
+    if line.as_ref().is_none_or(|line| line.sender.is_closed() || line.process != process) {
+        let unread = Unread::new();
+        *line = begin(unread.clone()).map(|sender| Line { sender, unread, process });
+    }
+    line.clone()
+}

@@ -1,0 +1,239 @@
+"""Glewlwyd, from Debian: written in C, with a JOSE library of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import sqlite3
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from api import AUDIENCE
+from processes import Process, Trouble, Unavailable, run
+from server import DIRECT, OTHER_API, READ, WRITE, Installation, Server, ask_for_token, send
+
+PACKAGES = ["glewlwyd", "rnbyc", "dbconfig-no-thanks"]
+"""The server, the tool that makes its keys, and the word that no database server is wanted."""
+
+OUT_OF_REACH = re.compile(
+    "Unable to locate package|has no installation candidate|Could not resolve|Failed to fetch|Unable to fetch"
+)
+"""What apt says where there is no network, or its sources do not have a package."""
+
+KEYS = {"RS256": "rsa2048", "PS256": "rsa2048", "ES256": "ec256", "ES384": "ec384", "EdDSA": "ed25519"}
+
+
+class Glewlwyd(Server):
+    name = "glewlwyd"
+    algorithms = tuple(KEYS)
+
+    def install(self) -> None:
+        """Debian's packages, unpacked into a folder. Nothing is installed: that needs no root, and no service is started."""
+        self.root = self.store / "root"
+        if (self.store / "unpacked").exists():
+            return
+        for tool in ["apt-get", "dpkg-deb"]:
+            if not shutil.which(tool):
+                raise Unavailable(f"there is no {tool}, and its packages are Debian's")
+        shutil.rmtree(self.store, ignore_errors=True)
+        for folder in ["lists/partial", "cache/archives/partial", "root"]:
+            (self.store / folder).mkdir(parents=True)
+        installation = Installation()
+        self._download(installation)
+        for package in (self.store / "cache/archives").glob("*.deb"):
+            code, output = installation.run(["dpkg-deb", "-x", package, self.root])
+            if code:
+                raise Trouble(f"{package.name} cannot be unpacked: {output}")
+        for folder in ["lists", "cache"]:
+            shutil.rmtree(self.store / folder)
+        (self.store / "unpacked").touch()
+
+    def _download(self, installation: Installation) -> None:
+        """The packages, and those of their libraries that are not on the machine."""
+        options = {
+            "Dir::State::Lists": self.store / "lists",
+            "Dir::State::extended_states": self.store / "extended_states",
+            "Dir::Cache": self.store / "cache",
+            "Debug::NoLocking": "1",
+            "APT::Sandbox::User": "",
+            "Acquire::Languages": "none",
+            "Acquire::Retries": "1",
+        }
+        apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
+        _, lists = installation.run([*apt, "update"])
+        wanted = ["--yes", "--no-install-recommends", "--reinstall", "--download-only", "install", *PACKAGES]
+        code, output = installation.run([*apt, *wanted])
+        if code and (reason := OUT_OF_REACH.search(lists + output)):
+            raise Unavailable(f"apt cannot fetch it ({reason[0]})")
+        if code:
+            raise Trouble(f"apt cannot download it:\n{output[-2000:]}")
+
+    def start(self, public_url: str) -> str:
+        self.issuer = f"{public_url}/api/oidc"
+        folders = [*self.root.glob("usr/lib/*-linux-*"), *self.root.glob("lib/*-linux-*")]
+        self.libraries = {"LD_LIBRARY_PATH": ":".join(map(str, folders))}
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        database = self.state / "glewlwyd.db"
+        with sqlite3.connect(database) as connection:
+            tables = self.root / "usr/share/dbconfig-common/data/glewlwyd/install/sqlite3"
+            connection.executescript(tables.read_text())
+        connection.close()
+        settings = self.state / "glewlwyd.conf"
+        settings.write_text(self._settings(public_url, database))
+        command = [self.root / "usr/bin/glewlwyd", f"--config-file={settings}"]
+        process = Process(self.name, command, self.state / "glewlwyd.log", self.libraries)
+        process.wait_for(lambda: answers(f"{self.base}/config"))
+        self._configure()
+        return self.issuer
+
+    def token(self, algorithm: str, scope: str = f"{READ} {WRITE}", audience: str | None = None) -> str:
+        form = {"scope": scope, "resource": audience or AUDIENCE}
+        return ask_for_token(f"{self.base}/api/oidc/token", f"machine-{algorithm}", "secret", form)
+
+    def publish(self, algorithm: str) -> str:
+        kid = self._new_key(algorithm)
+        self._plugin("PUT")
+        return kid
+
+    def sign_with(self, algorithm: str, kid: str) -> None:
+        self._client("PUT", algorithm, kid)
+
+    def withdraw(self, kid: str) -> None:
+        self.keys = [key for key in self.keys if key["kid"] != kid]
+        self._plugin("PUT")
+
+    def _settings(self, public_url: str, database: Path) -> str:
+        """Its settings file. The database as Debian makes it holds an administrator whose password is well known."""
+        modules = {"user": "user", "user_middleware": "user_middleware", "client": "client", "plugin": "plugin"}
+        modules["user_auth_scheme"] = "scheme"
+        lines = [f'{name}_module_path="{self.root}/usr/lib/glewlwyd/{folder}"' for name, folder in modules.items()]
+        settings = {
+            "bind_address": "127.0.0.1",
+            "external_url": public_url,
+            "login_url": "login.html",
+            "api_prefix": "api",
+            "log_mode": "console",
+            "log_level": "WARNING",
+            "cookie_domain": "127.0.0.1",
+            "session_key": "GLEWLWYD2_SESSION_ID",
+            "admin_session_authentication": "cookie",
+            "profile_session_authentication": "cookie",
+            "admin_scope": "g_admin",
+            "profile_scope": "g_profile",
+            "hash_algorithm": "SHA512",
+        }
+        lines += [f'{name}="{value}"' for name, value in settings.items()]
+        lines += [f"port={self.port}", "cookie_secure=0", "session_expiration=2419200", "login_api_enabled=true"]
+        lines.append(f'database = {{ type = "sqlite3"; path = "{database}"; }};')
+        return "\n".join(lines) + "\n"
+
+    def _configure(self) -> None:
+        self._log_in()
+        # Clients carry the name of the key that signs for them, which is how each algorithm is had.
+        clients = json.loads(self._admin("GET", "mod/client/database"))
+        clients["parameters"]["data-format"]["sign_kid"] = {"multiple": False, "read": True, "write": True}
+        self._admin("PUT", "mod/client/database", clients)
+        self._admin("PUT", "mod/client/database/reset")
+        for scope in [READ, WRITE]:
+            self._admin(
+                "POST", "scope", {"name": scope, "display_name": scope, "password_required": True, "scheme": {}}
+            )
+        self.keys: list[dict[str, str]] = []
+        self.made = 0
+        for algorithm in self.algorithms:
+            self._client("POST", algorithm, self._new_key(algorithm))
+        self._plugin("POST")
+
+    def _log_in(self) -> None:
+        body = json.dumps({"username": "admin", "password": "password"}).encode()
+        url = f"{self.base}/api/auth"
+        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
+        try:
+            with DIRECT.open(request, timeout=20) as answer:
+                self.cookie = answer.headers["Set-Cookie"].split(";")[0]
+        except (OSError, AttributeError) as error:
+            raise Trouble(f"glewlwyd does not let its administrator in: {error!r}") from None
+
+    def _admin(self, method: str, path: str, body: object = None) -> bytes:
+        encoded = None if body is None else json.dumps(body).encode()
+        return send(
+            f"{self.base}/api/{path}", method, encoded, {"Cookie": self.cookie, "Content-Type": "application/json"}
+        )
+
+    def _client(self, method: str, algorithm: str, kid: str) -> None:
+        name = f"machine-{algorithm}"
+        path = "client/" if method == "POST" else f"client/{name}"
+        client = {
+            "client_id": name,
+            "name": name,
+            "enabled": True,
+            "confidential": True,
+            "client_secret": "secret",
+            "scope": [READ, WRITE],
+            "authorization_type": ["client_credentials"],
+            "token_endpoint_auth_method": ["client_secret_basic"],
+            "resource": [AUDIENCE, OTHER_API],
+            "sign_kid": kid,
+        }
+        self._admin(method, path, client)
+
+    def _plugin(self, method: str) -> None:
+        """Hands it its keys. They are a parameter of the plugin, which takes note of it when it is reset."""
+        parameters = {
+            "iss": self.issuer,
+            "jwks-private": json.dumps({"keys": self.keys}),
+            "jwks-show": True,
+            "default-kid": "",
+            "client-sign_kid-parameter": "sign_kid",
+            "subject-type": "public",
+            "allow-non-oidc": True,
+            "access-token-duration": 3600,
+            "refresh-token-duration": 3600,
+            "code-duration": 600,
+            "auth-type-client-enabled": True,
+            **{f"auth-type-{other}-enabled": False for other in OTHER_GRANTS},
+            "resource-allowed": True,
+            "resource-client-property": "resource",
+            "resource-scope": {},
+            "resource-scope-and-client-property": False,
+        }
+        plugin = {"module": "oidc", "name": "oidc", "display_name": "oidc", "parameters": parameters}
+        self._admin(method, "mod/plugin/" if method == "POST" else "mod/plugin/oidc", plugin)
+        if method == "PUT":
+            self._admin("PUT", "mod/plugin/oidc/reset")
+
+    def _new_key(self, algorithm: str) -> str:
+        """A key that its own tool makes, put before the others."""
+        self.made += 1
+        kid = f"{algorithm}-{self.made}"
+        key = ["-j", "-g", KEYS[algorithm], "-k", kid, "-a", algorithm, "-p", "/dev/null", "-n", "0"]
+        libraries = [f"{name}={value}" for name, value in self.libraries.items()]
+        code, output = run(["env", *libraries, self.root / "usr/bin/rnbyc", *key], 20)
+        document = output[output.find("{") :]
+        if code or not document:
+            raise Trouble(f"rnbyc made no key: {output}")
+        self.keys = json.loads(document)["keys"] + self.keys
+        return kid
+
+
+OTHER_GRANTS = ["code", "token", "id-token", "implicit", "password", "device", "refresh"]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def answers(url: str) -> bool | None:
+    try:
+        with DIRECT.open(url, timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return None
