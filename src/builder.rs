@@ -291,7 +291,7 @@ fn restore(
     let Some(mut saved) = saved else { return Default::default() };
     let mut restored = restored::restore(issuers, &mut saved, now);
     if resolves {
-        return (restored.into(), Some(saved));
+        return (restored.into(), Some(saved.taken(now)));
     }
     let foreign = |issuer: &IssuerId| Restored { issuer: issuer.clone(), outcome: Err(RestoreError::Foreign) };
     restored.extend(saved.issuers().map(foreign));

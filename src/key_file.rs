@@ -1,6 +1,8 @@
 //! Saved keys in a file.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
+use std::hash::BuildHasher as _;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -76,7 +78,9 @@ impl KeyFile {
         let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
         let mut beside = std::ffi::OsString::from(".");
         beside.push(name);
-        beside.push(format!(".{}-{number}", process::id()));
+        // Two containers on one volume may both be process 1.
+        let chance = RandomState::new().hash_one(number);
+        beside.push(format!(".{}-{number}-{chance:016x}", process::id()));
         Ok(folder.join(beside))
     }
 }
@@ -86,14 +90,7 @@ fn write_through(path: &Path, document: &[u8]) -> io::Result<()> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // What a process of the same number has left behind is nobody's.
-    let mut file = match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(path)?;
-            options.open(path)?
-        }
-        opened => opened?,
-    };
+    let mut file = options.open(path)?;
     file.write_all(document)?;
     file.sync_all()
 }

@@ -11,7 +11,7 @@ use crate::issuer::{Place, RemoteKeys};
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
 use crate::metadata::WellKnown;
-use crate::wire::discovery::{discover, request};
+use crate::wire::discovery::{Forms, discover, request};
 use crate::wire::fetch::{DEFAULT_LIFETIME, Fetch, FetchError, FetchLimits, Validators, judge, lifetime};
 
 /// What the issuer says of its keys.
@@ -29,7 +29,14 @@ pub(crate) struct Fresh {
     pub(crate) document: Bytes,
     /// How long they may be believed.
     pub(crate) lifetime: Duration,
-    pub(crate) validators: Validators,
+    pub(crate) validators: Vouched,
+}
+
+/// By what a key set is asked for again, and where: elsewhere it says nothing (RFC 9110, section 8.8.3).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Vouched {
+    of: Option<Endpoint>,
+    validators: Validators,
 }
 
 /// Where an issuer's keys lie, as its metadata said.
@@ -47,6 +54,8 @@ pub(crate) struct Found {
 pub(crate) enum Known {
     /// It is unknown, or there were no keys there; the metadata may lie where it lay.
     Nothing(Option<WellKnown>),
+    /// There were no keys there; the metadata lies where it lay, or cannot be read for now.
+    Form(WellKnown),
     /// They will be there still.
     Good(Found),
     /// It is time to look again; where that leads to nothing, they will be there still.
@@ -65,12 +74,13 @@ pub(crate) async fn find(
     if let Place::Jwks(url) = &remote.place {
         return Ok(Found { jwks_uri: url.clone(), form: None, at: now });
     }
-    let (form, old) = match known {
+    let (forms, old) = match known {
         Known::Good(found) => return Ok(found),
-        Known::Old(found) => (found.form, Some(found)),
-        Known::Nothing(form) => (form, None),
+        Known::Old(found) => (Forms::All(found.form), Some(found)),
+        Known::Nothing(form) => (Forms::All(form), None),
+        Known::Form(form) => (Forms::Only(form), None),
     };
-    let found = match discover(fetch, issuer.as_str(), remote.plain_http, limits, form).await {
+    let found = match discover(fetch, issuer.as_str(), remote.plain_http, limits, forms).await {
         Ok((metadata, form)) => match metadata.jwks_uri() {
             Some(jwks_uri) => Ok(Found { jwks_uri: jwks_uri.clone(), form: Some(form), at: now }),
             None => Err(FetchError::Unusable { problem: "the metadata has no jwks_uri" }),
@@ -88,16 +98,16 @@ pub(crate) async fn load(
     fetch: &dyn Fetch,
     limits: FetchLimits,
     jwks_uri: &Endpoint,
-    validators: &Validators,
+    vouched: &Vouched,
 ) -> Result<Loaded, FetchError> {
     let mut request = request(jwks_uri);
-    let conditional = validators.ask(&mut request);
+    let conditional = vouched.of.as_ref() == Some(jwks_uri) && vouched.validators.ask(&mut request);
     let response = fetch.fetch(request, limits).await?;
     let stated = lifetime(response.headers());
     if conditional && response.status() == StatusCode::NOT_MODIFIED {
         return Ok(Loaded::Unchanged { lifetime: stated });
     }
-    let validators = Validators::of(response.headers());
+    let validators = Vouched { of: Some(jwks_uri.clone()), validators: Validators::of(response.headers()) };
     let document = judge(response, limits)?;
     let keys = KeySet::from_json(&document).map_err(|fault| FetchError::Unusable { problem: fault.0 })?;
     Ok(Loaded::Keys(Fresh { keys, document, lifetime: stated.unwrap_or(DEFAULT_LIFETIME), validators }))

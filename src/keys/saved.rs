@@ -31,6 +31,8 @@ const VERSION: &str = "scopegate-keys-1";
 const LABEL: &[u8] = b"scopegate saved keys, version 1";
 /// The longest document that is read: some thousands of issuers with sets of usual size.
 pub(crate) const LONGEST: usize = 64 * 1024 * 1024;
+/// The longest body, below its line with the seal.
+const LONGEST_BODY: usize = LONGEST - 1024;
 /// How far ahead of this computer's clock a document may have been written. Beyond, its age cannot be known.
 const AHEAD: Duration = Duration::from_secs(30);
 
@@ -129,6 +131,8 @@ impl RestoreError {
 #[derive(Clone)]
 pub struct SavedKeys {
     saved_at: i64,
+    /// When a validator took them over, and their ages were last told by the wall clock alone.
+    taken_at: Option<Timestamp>,
     sets: Vec<SavedSet>,
 }
 
@@ -179,14 +183,18 @@ impl SavedKeys {
         let mut lines = body.strip_suffix('\n')?.split('\n');
         let saved_at = lines.next()?.parse().ok()?;
         let sets = lines.map(SavedSet::read).collect::<Option<_>>()?;
-        Some(Self { saved_at, sets })
+        Some(Self { saved_at, taken_at: None, sets })
     }
 
     /// Writes key sets down.
     pub(crate) fn seal(sets: impl IntoIterator<Item = SavedSet>, now: Timestamp, secret: &SealingSecret) -> Vec<u8> {
         let mut body = format!("{}\n", now.unix_millis());
         for set in sets {
-            set.write(&mut body);
+            let line = set.line();
+            // What would make it too long to be read again is left out, so that one issuer's set of keys costs no other its own.
+            if body.len().saturating_add(line.len()) <= LONGEST_BODY {
+                body.push_str(&line);
+            }
         }
         let seal = base64url::encode(&secret.0.over(body.as_bytes()));
         format!("{VERSION} {seal}\n{body}").into_bytes()
@@ -210,13 +218,8 @@ impl SavedKeys {
         if set.source != source {
             return Err(RestoreError::Foreign);
         }
-        let passed = now.unix_millis().saturating_sub(self.saved_at);
-        let ahead = Duration::from_millis(u64::try_from(passed.saturating_neg()).unwrap_or(0));
-        if ahead > AHEAD {
-            return Err(RestoreError::FromTheFuture { ahead });
-        }
         // Invariant 3.
-        let age = set.age.saturating_add(Duration::from_millis(u64::try_from(passed).unwrap_or(0)));
+        let age = set.age.saturating_add(self.passed(now)?);
         if age > limit {
             return Err(RestoreError::Stale { age, limit });
         }
@@ -227,6 +230,36 @@ impl SavedKeys {
         Ok(RestoredSet { keys, age, document: set.document })
     }
 
+    /// How long ago it was written; from when a validator took it over by whichever clock says longer, so that a wall clock
+    /// which is set back makes nothing young.
+    fn passed(&self, now: Timestamp) -> Result<Duration, RestoreError> {
+        let (then, since) = self.taken_at.map_or((now, Duration::ZERO), |taken| (taken, now.since(taken)));
+        let passed = then.unix_millis().saturating_sub(self.saved_at);
+        let ahead = Duration::from_millis(u64::try_from(passed.saturating_neg()).unwrap_or(0));
+        if ahead > AHEAD {
+            return Err(RestoreError::FromTheFuture { ahead });
+        }
+        Ok(Duration::from_millis(u64::try_from(passed).unwrap_or(0)).saturating_add(since))
+    }
+
+    /// A validator takes them over.
+    pub(crate) fn taken(mut self, now: Timestamp) -> Self {
+        self.taken_at = Some(now);
+        self
+    }
+
+    /// What nobody has asked for yet and may still serve, as old as it is, to be written down again.
+    pub(crate) fn left(&self, now: Timestamp, limit: Duration) -> impl Iterator<Item = SavedSet> {
+        let passed = self.passed(now).unwrap_or(Duration::MAX);
+        let aged = move |set: &SavedSet| SavedSet { age: set.age.saturating_add(passed), ..set.clone() };
+        self.sets.iter().map(aged).filter(move |set| set.age <= limit)
+    }
+
+    /// Whether there is something of an issuer.
+    pub(crate) fn has(&self, issuer: &str) -> bool {
+        self.sets.iter().any(|set| set.issuer.as_str() == issuer)
+    }
+
     /// Whose keys are left.
     pub(crate) fn issuers(&self) -> impl Iterator<Item = &IssuerId> {
         self.sets.iter().map(|set| &set.issuer)
@@ -234,7 +267,7 @@ impl SavedKeys {
 }
 
 impl SavedSet {
-    fn write(&self, to: &mut String) {
+    fn line(&self) -> String {
         let age = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
         let words = [
             base64url::encode(self.issuer.as_str().as_bytes()),
@@ -242,8 +275,7 @@ impl SavedSet {
             age.to_string(),
             base64url::encode(&self.document),
         ];
-        to.push_str(&words.join(" "));
-        to.push('\n');
+        words.join(" ") + "\n"
     }
 
     fn read(line: &str) -> Option<Self> {

@@ -9,6 +9,15 @@ use crate::wire::fetch::{Fetch, FetchError, FetchLimits, judge};
 /// The forms of the address in the order in which they are tried: the one that most servers have comes first.
 const FORMS: [WellKnown; 3] = [WellKnown::OpenIdAppended, WellKnown::OAuthInserted, WellKnown::OpenIdInserted];
 
+/// Which forms of the address are tried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Forms {
+    /// Each, and first the one that led to the document the last time.
+    All(Option<WellKnown>),
+    /// That one alone.
+    Only(WellKnown),
+}
+
 /// Finds and reads an issuer's metadata document.
 ///
 /// Where a form of the address leads to nothing, the next is tried. Where the server is in trouble or asks to be left alone,
@@ -16,17 +25,21 @@ const FORMS: [WellKnown; 3] = [WellKnown::OpenIdAppended, WellKnown::OAuthInsert
 /// search, since asking on until one fits would let the friendliest answer win. If no form leads anywhere, the error is that
 /// of the first.
 ///
-/// `known` is the form that led to the document the last time; it is tried first, and comes back with the document.
+/// The form that led there comes back with the document.
 pub(crate) async fn discover(
     fetch: &dyn Fetch,
     issuer: &str,
     plain_http: PlainHttp,
     limits: FetchLimits,
-    known: Option<WellKnown>,
+    forms: Forms,
 ) -> Result<(ServerMetadata, WellKnown), FetchError> {
     let mut asked: Vec<String> = Vec::with_capacity(FORMS.len());
     let mut first = None;
-    for form in known.into_iter().chain(FORMS) {
+    let (known, others) = match forms {
+        Forms::All(known) => (known, FORMS.as_slice()),
+        Forms::Only(form) => (Some(form), [].as_slice()),
+    };
+    for form in known.into_iter().chain(others.iter().copied()) {
         let address = well_known(form, issuer, plain_http).map_err(|problem| FetchError::NotAllowed { problem })?;
         // Without a path both OpenID forms are one.
         if asked.contains(&address) {

@@ -314,7 +314,11 @@ impl Wire {
         let file = keeping.file.clone();
         let resolved = self.plan.tenants.as_ref().map(|(_, directory)| directory.read());
         let resolved = resolved.iter().flat_map(|table| table.issuers());
-        let document = SavedKeys::seal(sets(self.plan.issuers.iter().chain(resolved), now), now, &file.secret);
+        let in_use = sets(self.plan.issuers.iter().chain(resolved), now);
+        // Those of issuers that the resolver has not named yet outlast a second restart too.
+        let limit = self.plan.defaults.max_stale;
+        let left = self.plan.saved.iter().flat_map(|saved| saved.left(now, limit));
+        let document = SavedKeys::seal(in_use.into_iter().chain(left), now, &file.secret);
         // A disk may be slow, or be no disk at all. The system may have no thread to give, which is a panic of this task alone.
         let writing = tokio::spawn(async move { tokio::task::spawn_blocking(move || file.write(&document)).await });
         let post = self.post.clone();

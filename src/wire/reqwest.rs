@@ -43,8 +43,8 @@ pub struct ReqwestFetch {
     confined: Client,
 }
 
-/// Made once, at the first exchange; a failure is as lasting as a client.
-type Client = OnceLock<Result<reqwest::Client, Arc<dyn Error + Send + Sync>>>;
+/// Made once, at the first exchange. A failure is not kept: the certificates that were missing may be there the next time.
+type Client = OnceLock<reqwest::Client>;
 
 enum Roots {
     System,
@@ -135,9 +135,14 @@ impl ReqwestFetch {
             Addresses::Any => &self.free,
             Addresses::Public => &self.confined,
         };
-        let client = client.get_or_init(|| self.client(limits));
-        let setup = |source| FetchError::Tls { problem: TlsProblem::Setup, source };
-        let client = client.as_ref().map_err(|source| setup(Arc::clone(source)))?;
+        let client = match client.get() {
+            Some(client) => client,
+            None => {
+                let setup = |source| FetchError::Tls { problem: TlsProblem::Setup, source };
+                let made = self.client(limits).map_err(setup)?;
+                client.get_or_init(|| made)
+            }
+        };
         let mut answer = stale::send(client, request).await.map_err(|error| failure(error, limits))?;
         if answer
             .content_length()

@@ -24,7 +24,7 @@ impl Web {
     }
 
     fn discover(&self, issuer: &str) -> Result<ServerMetadata, FetchError> {
-        let found = discover(self, issuer, PlainHttp::Refused, FetchLimits::default(), None);
+        let found = discover(self, issuer, PlainHttp::Refused, FetchLimits::default(), Forms::All(None));
         futures_executor::block_on(found).map(|(metadata, _)| metadata)
     }
 

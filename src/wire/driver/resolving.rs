@@ -2,7 +2,8 @@
 //!
 //! 1. It is asked about a name by one at a time, and about at most so many names at a time.
 //! 2. For newcomers it has a budget: 64 questions at once, and 20 a second after that. Junk that spends it delays newcomers
-//!    alone: whoever is in the table is judged without it, and is asked about again without it.
+//!    alone: whoever is in the table is judged without it, and is asked about again without it. Neither are those newcomers
+//!    whose keys were saved by an earlier run: what is known of them bounds them.
 //! 3. A question of which nothing is heard for 5 s is answered with a failure; the resolver may go on.
 //! 4. A name for which it failed is left alone for a while, so that one broken issuer does not spend what is there for all.
 
@@ -67,7 +68,8 @@ impl Wire {
             }
             return;
         }
-        if self.resolving.ask(&name, reply, now) {
+        let is_saved = self.plan.saved.as_ref().is_some_and(|saved| saved.has(&name));
+        if self.resolving.ask(&name, reply, is_saved, now) {
             self.ask_resolver(name, now);
         }
     }
@@ -137,6 +139,10 @@ impl Wire {
     /// An issuer is trusted no longer. Where it was resolved anew meanwhile, its slot is a new one, and stays.
     pub(super) fn forgotten(&mut self, name: &str) {
         self.resolving.forget(name);
+        // Those that are trusted by name are nobody's to withdraw.
+        if self.plan.issuers.iter().any(|issuer| issuer.rules.issuer.as_str() == name) {
+            return;
+        }
         let is_back = self.plan.tenants.as_ref().is_some_and(|(_, directory)| directory.read().get(name).is_some());
         if !is_back && let Some((issuer, _)) = self.slots.remove_entry(name) {
             self.news.tell(|| Event::IssuerWithdrawn { issuer });
@@ -169,7 +175,7 @@ struct Failed {
 
 impl Resolving {
     /// Takes down who waits; says whether the resolver is to be asked.
-    fn ask(&mut self, name: &str, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) -> bool {
+    fn ask(&mut self, name: &str, reply: Option<oneshot::Sender<Supply>>, is_saved: bool, now: Timestamp) -> bool {
         if let Some(asked) = self.asked.get_mut(name) {
             if asked.is_late || asked.waiting.len() >= MOST_WAITING {
                 answer(reply, unreachable("the resolver has not answered yet"));
@@ -183,11 +189,13 @@ impl Resolving {
             return false;
         }
         let owed = EARNED.saturating_mul(BURST.saturating_sub(1));
-        if self.count(false) >= AT_A_TIME || now.uptime() < self.whole_at.saturating_sub(owed) {
-            answer(reply, Supply::BudgetSpent);
-            return false;
+        if !is_saved {
+            if self.count(false) >= AT_A_TIME || now.uptime() < self.whole_at.saturating_sub(owed) {
+                answer(reply, Supply::BudgetSpent);
+                return false;
+            }
+            self.whole_at = self.whole_at.max(now.uptime()).saturating_add(EARNED);
         }
-        self.whole_at = self.whole_at.max(now.uptime()).saturating_add(EARNED);
         let waiting = reply.into_iter().collect();
         self.asked.insert(name.into(), Asked { since: now, waiting, is_again: false, is_late: false });
         true

@@ -13,12 +13,12 @@ use crate::issuer::{RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
 use crate::keys::refresh::{Contents, Order, Outcome, Refresh, Unknown};
-use crate::keys::remote::{Found, Fresh, Known, Loaded};
+use crate::keys::remote::{Found, Fresh, Known, Loaded, Vouched};
 use crate::keys::store::{Cause, KeyStore, Remote};
 use crate::metadata::WellKnown;
 use crate::observe::FetchCause;
 use crate::wire::driver::Patience;
-use crate::wire::fetch::{FetchError, Validators};
+use crate::wire::fetch::FetchError;
 
 /// How long a request waits for the very first keys.
 const WAIT_FOR_KEYS: Duration = Duration::from_secs(5);
@@ -26,8 +26,14 @@ const WAIT_FOR_KEYS: Duration = Duration::from_secs(5);
 const WAIT_FOR_UNKNOWN_KEY: Duration = Duration::from_secs(1);
 /// So many misses in a row, and the metadata is read again.
 const MISSES: u32 = 8;
+/// So many misses in a row, and the metadata is looked for at its other addresses too.
+const MISSES_ANYWHERE: u32 = 16;
 /// How old metadata may become before it is read again.
 const METADATA_AGE: Duration = Duration::from_secs(60 * 60);
+/// How old it may become while a key is missing that ought to be there.
+const METADATA_AGE_IN_DOUBT: Duration = Duration::from_secs(5 * 60);
+/// How long a doubt lasts before an unknown key makes the metadata be read: longer than a burst of them.
+const DOUBT: Duration = Duration::from_secs(30);
 /// How long the word that nothing has changed is taken for it, before the key set itself is asked for: an entity tag that its
 /// server forgot to change must not keep a removed key alive.
 const UNSEEN: Duration = Duration::from_secs(60 * 60);
@@ -57,15 +63,19 @@ pub(super) struct Slot {
     store: Arc<KeyStore>,
     keys: KeySet,
     document: Bytes,
-    validators: Validators,
+    validators: Vouched,
     /// When the key set itself was last seen.
     seen: Option<Timestamp>,
     lifetime: Duration,
-    /// Where the keys lay the last time, unless that is doubtful.
+    /// Where the keys lay the last time.
     found: Option<Found>,
     form: Option<WellKnown>,
-    /// Whether a key was missing that ought to have been there: it may lie elsewhere by now.
-    doubtful: bool,
+    /// Since when a key is missing that ought to have been there: it may lie elsewhere by now.
+    doubtful: Option<Timestamp>,
+    /// Whether there was no key set at that place, so that the metadata is read next.
+    is_lost: bool,
+    /// Whether the metadata could not be read either. That place and the metadata then take turns.
+    is_in_vain: bool,
     /// How often, in a row, there was no key set at that place.
     misses: u32,
     last_error: Option<Arc<FetchError>>,
@@ -140,12 +150,14 @@ impl Slot {
             store: Arc::clone(&issuer.keys),
             keys: KeySet::default(),
             document: Bytes::new(),
-            validators: Validators::default(),
+            validators: Vouched::default(),
             seen: None,
             lifetime: Duration::ZERO,
             found: None,
             form: None,
-            doubtful: false,
+            doubtful: None,
+            is_lost: false,
+            is_in_vain: false,
             misses: 0,
             last_error: None,
             waiting: Vec::new(),
@@ -194,18 +206,31 @@ impl Slot {
     }
 
     /// Where to look for the keys: not where there were none, and by the metadata again once it is old, or a key was missing.
-    /// A flood of unknown keys must not make the metadata be read: only time, and who asks for it, does.
+    /// A flood of unknown keys makes the metadata be read once in minutes: time, and who asks for it, does otherwise.
     pub(super) fn known(&self, order: Order, now: Timestamp) -> Known {
         let Some(found) = self.found.clone() else { return Known::Nothing(self.form) };
-        let may_look = matches!(order.cause, FetchCause::Timed | FetchCause::Asked);
-        let is_old = self.doubtful || now.since(found.at) >= METADATA_AGE;
-        if may_look && is_old { Known::Old(found) } else { Known::Good(found) }
+        if self.is_lost {
+            return match self.form {
+                Some(form) if self.misses < MISSES_ANYWHERE => Known::Form(form),
+                form => Known::Nothing(form),
+            };
+        }
+        let age = now.since(found.at);
+        let is_old = match order.cause {
+            FetchCause::Timed | FetchCause::Asked => self.doubtful.is_some() || age >= METADATA_AGE,
+            // Each such fetch puts the timed one off, which would come never while a key is asked for all the time.
+            FetchCause::UnknownKey => {
+                self.doubtful.is_some_and(|since| now.since(since) >= DOUBT) && age >= METADATA_AGE_IN_DOUBT
+            }
+            _ => false,
+        };
+        if is_old { Known::Old(found) } else { Known::Good(found) }
     }
 
     /// By what the key set is asked for: whether it has changed where time alone makes us ask, else for all of it.
-    pub(super) fn validators(&self, order: Order, now: Timestamp) -> Validators {
+    pub(super) fn validators(&self, order: Order, now: Timestamp) -> Vouched {
         let was_seen = self.seen.is_some_and(|seen| now.since(seen) < UNSEEN);
-        if order.cause == FetchCause::Timed && was_seen { self.validators.clone() } else { Validators::default() }
+        if order.cause == FetchCause::Timed && was_seen { self.validators.clone() } else { Vouched::default() }
     }
 
     /// Asks the refresh machine what to do about a need.
@@ -270,11 +295,17 @@ impl Slot {
                 Ok(Loaded::Keys(_) | Loaded::Unchanged { .. }) | Err(_) => News::Late,
             };
         }
-        if let Some(found) = arrival.found {
-            self.doubtful &= self.found.as_ref().is_some_and(|before| before.at == found.at);
-            self.form = found.form.or(self.form);
-            self.found = Some(found);
-        }
+        let was_read = match arrival.found {
+            Some(found) => {
+                if self.found.as_ref().is_none_or(|before| before.at != found.at) {
+                    (self.doubtful, self.is_in_vain) = (None, false);
+                }
+                self.form = found.form.or(self.form);
+                self.found = Some(found);
+                true
+            }
+            None => false,
+        };
         let news = match arrival.outcome {
             Ok(Loaded::Keys(fresh)) => self.install(order, fresh, now),
             Ok(Loaded::Unchanged { lifetime }) => {
@@ -291,14 +322,16 @@ impl Slot {
         };
         match &news {
             News::Replaced { .. } | News::Renewed => {
-                self.doubtful |= order.cause == FetchCause::UnknownKey && matches!(news, News::Renewed);
-                self.misses = 0;
+                if order.cause == FetchCause::UnknownKey && matches!(news, News::Renewed) {
+                    self.doubtful.get_or_insert(now);
+                }
+                (self.misses, self.is_lost, self.is_in_vain) = (0, false, false);
                 self.last_error = None;
             }
             News::Unconfirmed => {
-                self.missed(Arc::new(FetchError::Unusable { problem: "the key set has no usable key" }));
+                self.missed(was_read, Arc::new(FetchError::Unusable { problem: "the key set has no usable key" }));
             }
-            News::Failed(error) => self.missed(Arc::clone(error)),
+            News::Failed(error) => self.missed(was_read, Arc::clone(error)),
             News::Late => {}
         }
         news
@@ -325,11 +358,11 @@ impl Slot {
 
     /// The keys may lie elsewhere by now, whatever the failure looks like: a host that was given up can be gone, or answer
     /// anything. The metadata is read again at the first miss, and then now and then: an outage must not be asked twice as
-    /// often for being looked for elsewhere.
-    fn missed(&mut self, error: Arc<FetchError>) {
-        if self.misses.is_multiple_of(MISSES) {
-            self.found = None;
-        }
+    /// often for being looked for elsewhere. Where the metadata is what fails, the keys may be where they were: each is tried
+    /// in turn, and neither more often than one alone would be.
+    fn missed(&mut self, was_read: bool, error: Arc<FetchError>) {
+        self.is_in_vain |= !was_read;
+        self.is_lost = was_read && (self.is_in_vain || self.misses.is_multiple_of(MISSES));
         self.misses = self.misses.wrapping_add(1);
         self.last_error = Some(error);
     }
