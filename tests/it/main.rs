@@ -20,4 +20,5 @@ mod saved;
 mod scopes;
 mod settings;
 mod tenants;
+mod watch;
 mod wire;
