@@ -135,10 +135,10 @@ impl MetricsObserver {
         self.own_label(issuer).unwrap_or_else(|| OTHER.to_owned())
     }
 
-    /// Notes what the keys of an issuer that has a label are; says what they were.
-    fn note(&self, issuer: &IssuerId, state: Option<KeyState>) -> Option<KeyState> {
+    /// Notes what the keys of an issuer are, if it has a label; says whether it has.
+    fn note(&self, issuer: &IssuerId, state: Option<KeyState>) -> bool {
         let mut issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
-        issuers.get_mut(issuer).and_then(|noted| std::mem::replace(noted, state))
+        issuers.get_mut(issuer).map(|noted| *noted = state).is_some()
     }
 
     fn set_state(&self, issuer: &IssuerId, state: KeyState) {
@@ -157,13 +157,11 @@ impl MetricsObserver {
 
     /// Before its first keys nothing but this tells that an issuer is there.
     fn began(&self, issuer: &IssuerId) {
-        if self.own_label(issuer).is_none() {
-            return;
-        }
-        let before = self.note(issuer, None);
-        match before {
-            None => self.set_state(issuer, KeyState::NeverLoaded),
-            Some(_) => drop(self.note(issuer, before)),
+        let issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = issuers.get(issuer).is_some_and(Option::is_some);
+        drop(issuers);
+        if !is_known {
+            self.set_state(issuer, KeyState::NeverLoaded);
         }
     }
 
@@ -176,7 +174,7 @@ impl MetricsObserver {
     /// An issuer that is gone is in no state, and has no keys. One that never had a label has nothing to take back.
     fn left(&self, issuer: &IssuerId, change: &'static str) {
         counter!(ISSUERS, "change" => change).increment(1);
-        if self.note(issuer, None).is_none() {
+        if !self.note(issuer, None) {
             return;
         }
         let label = issuer.as_str();

@@ -2,7 +2,6 @@
 
 mod counted;
 mod faults;
-#[path = "../../examples/dashboard/recorder.rs"]
 mod recorder;
 mod told;
 

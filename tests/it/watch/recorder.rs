@@ -1,4 +1,4 @@
-//! A recorder that keeps everything that it is told: what the tests of this crate and the dashboard read metrics with.
+//! A recorder that keeps everything that it is told: what the tests read metrics with.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

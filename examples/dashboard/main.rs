@@ -1,7 +1,0 @@
-//! A dashboard.
-mod recorder;
-fn main() {
-    let kept = recorder::Kept::default();
-    kept.scrape();
-    kept.take_values("");
-}
