@@ -30,6 +30,8 @@ mod key_file;
 mod keys;
 #[cfg(feature = "driver")]
 mod metadata;
+#[cfg(feature = "metrics")]
+mod metrics_observer;
 mod observe;
 mod reason;
 mod rejection;
@@ -49,6 +51,8 @@ mod tenants;
 mod token;
 #[cfg(feature = "tower")]
 mod tower;
+#[cfg(feature = "tracing")]
+mod tracing_observer;
 mod validator;
 #[cfg(feature = "driver")]
 mod wire;
@@ -78,6 +82,8 @@ pub use key_file::KeyFile;
 #[cfg(feature = "driver")]
 pub use keys::saved::{RestoreError, SavedKeys, SealingSecret};
 pub use keys::store::KeyHandle;
+#[cfg(feature = "metrics")]
+pub use metrics_observer::MetricsObserver;
 pub use observe::{Event, FetchCause, FetchOutcome, Judged, Observe};
 pub use reason::{Family, Reason};
 pub use rejection::Rejection;
@@ -90,6 +96,8 @@ pub use tenants::{DangerousTenants, Tenants};
 pub use token::{AccessToken, ClaimsError};
 #[cfg(feature = "tower")]
 pub use tower::{Guarded, GuardedBody, Preflight, RequireToken, RequireTokenLayer};
+#[cfg(feature = "tracing")]
+pub use tracing_observer::TracingObserver;
 pub use validator::Validator;
 #[cfg(feature = "driver")]
 pub use wire::addresses::Addresses;

@@ -75,6 +75,32 @@ pub enum Family {
 }
 
 impl Reason {
+    /// All of them, in order.
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 21] = [
+        Self::NoCredentials,
+        Self::AmbiguousCredentials,
+        Self::MalformedCredentials,
+        Self::TooLong,
+        Self::Malformed,
+        Self::Encrypted,
+        Self::UnsupportedExtension,
+        Self::AlgorithmRefused,
+        Self::UntrustedIssuer,
+        Self::UnknownKey,
+        Self::BadSignature,
+        Self::WrongType,
+        Self::WrongAudience,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::MissingClaim,
+        Self::MalformedClaim,
+        Self::Unbound,
+        Self::InsufficientScope,
+        Self::KeysUnavailable,
+        Self::Misconfigured,
+    ];
+
     /// The stable name of this reason, in snake case.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -134,5 +160,16 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())
+    }
+}
+
+#[cfg(all(test, feature = "metrics"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_reason_is_left_out_of_the_list() {
+        assert!(Reason::ALL.is_sorted_by(|one, next| one < next));
+        assert_eq!(Reason::ALL.len(), Reason::Misconfigured as usize + 1);
     }
 }

@@ -13,7 +13,7 @@ use source::{Source, names};
 
 /// The room of a file is the longest entry that its path begins with. A file uses its own floor and those below.
 const ROOMS: [(u8, &[&str]); 8] = [
-    (7, &["tower", "axum", "client", "testing"]),
+    (7, &["tower", "axum", "client", "testing", "tracing_observer", "metrics_observer"]),
     (6, &["validator", "builder"]),
     (5, &["wire", "keys/remote", "introspection/remote"]),
     (4, &["issuer", "decision", "key_file", "restored", "tenants"]),
@@ -60,7 +60,7 @@ enum Door {
 }
 use Door::{From, In};
 
-const DOORS: [(&str, Door); 25] = [
+const DOORS: [(&str, Door); 26] = [
     ("arc_swap", In(&["keys/store", "tenants"])),
     ("aws_lc_rs", In(&["jose/crypto"])),
     ("axum_core", In(&["axum"])),
@@ -75,6 +75,7 @@ const DOORS: [(&str, Door); 25] = [
     ("hyper_util", In(&["testing"])),
     ("jsonwebtoken", In(&["jose/crypto", "testing"])),
     ("memchr", In(&["jose"])),
+    ("metrics", In(&["metrics_observer"])),
     ("moka", In(&["cache"])),
     ("pin_project_lite", In(&["tower"])),
     ("reqwest", In(&["wire/reqwest"])),
@@ -85,7 +86,7 @@ const DOORS: [(&str, Door); 25] = [
     ("tokio", In(&["wire/driver", "wire/reqwest", "testing"])),
     ("tower_layer", In(&["tower", "wire/reqwest"])),
     ("tower_service", In(&["tower", "wire/reqwest"])),
-    ("tracing", In(&["observe"])),
+    ("tracing", In(&["tracing_observer"])),
 ];
 
 const MAY_WAIT: &[&str] =

@@ -112,3 +112,38 @@ pub(crate) async fn load(
     let keys = KeySet::from_json(&document).map_err(|fault| FetchError::Unusable { problem: fault.0 })?;
     Ok(Loaded::Keys(Fresh { keys, document, lifetime: stated.unwrap_or(DEFAULT_LIFETIME), validators }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::PlainHttp;
+    use crate::wire::fetch::Fetching;
+
+    /// Every host has a set under the same entity tag, and they are not the same set.
+    #[derive(Debug)]
+    struct SameTag;
+
+    impl Fetch for SameTag {
+        fn fetch(&self, request: http::Request<Bytes>, _: FetchLimits) -> Fetching<'_> {
+            let mut response = http::Response::new(Bytes::from_static(br#"{"keys":[]}"#));
+            response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+            response.headers_mut().insert("etag", http::HeaderValue::from_static("\"1\""));
+            if request.headers().contains_key("if-none-match") {
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+            }
+            Box::pin(std::future::ready(Ok(response)))
+        }
+    }
+
+    #[test]
+    fn an_entity_tag_says_nothing_of_another_place() {
+        let [here, there] =
+            ["https://a.test/keys", "https://b.test/keys"].map(|url| Endpoint::new(url, PlainHttp::Refused).unwrap());
+        let ask = |url: &Endpoint, vouched: &Vouched| {
+            futures_executor::block_on(load(&SameTag, FetchLimits::default(), url, vouched)).unwrap()
+        };
+        let Loaded::Keys(fresh) = ask(&here, &Vouched::default()) else { panic!("nothing was asked conditionally") };
+        assert!(matches!(ask(&here, &fresh.validators), Loaded::Unchanged { .. }));
+        assert!(matches!(ask(&there, &fresh.validators), Loaded::Keys(_)));
+    }
+}

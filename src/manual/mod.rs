@@ -20,6 +20,10 @@ pub mod many_tenants {}
 #[doc = include_str!("howto/survive-an-outage.md")]
 pub mod survive_an_outage {}
 
+#[cfg(all(feature = "metrics", feature = "tracing"))]
+#[doc = include_str!("howto/watch-it.md")]
+pub mod watch_it {}
+
 #[doc = include_str!("design.md")]
 pub mod design {}
 

@@ -21,4 +21,5 @@ mod saved;
 mod scopes;
 mod settings;
 mod tenants;
+mod watch;
 mod wire;

@@ -196,6 +196,27 @@ fn a_resolved_issuer_is_restored_when_it_is_named() {
     soon("it is told", || *diary.0.lock().unwrap() == [format!("restored {A} 3600")]);
 }
 
+#[test]
+fn keys_of_an_issuer_that_was_not_named_outlast_a_second_restart() {
+    let (world, place) = (World::new(), Place::new("twice"));
+    let saved = world.saved();
+    let other = TestIssuer::new("https://b.example.test").clock(&world.clock).default_audience(API);
+    let tenants = || Tenants::at_most(5, |name| (name == A).then(|| Issuer::discover(name)));
+    let second = Validator::builder(API).trust(Issuer::discover(other.id())).trust_each(tenants()).fetch(other.fetch());
+    let second = second.clock(world.clock.clone()).restore(saved).keep_keys_in(place.file()).build().unwrap();
+    block_on(second.warm_up()).unwrap();
+    soon("it is written", || place.file().read().is_ok());
+    drop(second);
+    world.issuer.script(Fault::disconnect());
+    world.clock.advance(HOUR);
+    let third = world.builder().trust_each(tenants()).restore(place.file().read().unwrap()).build().unwrap();
+    let judged = block_on(third.validate(&Credentials::bearer(&world.token), &world.read));
+    assert!(judged.is_ok(), "{:?}", judged.err());
+    let health = third.health();
+    let age = health.issuers().iter().find(|issuer| issuer.issuer.as_str() == A).and_then(|issuer| issuer.age);
+    assert!(age.is_some_and(|age| age >= HOUR), "{age:?}");
+}
+
 /// A path that nobody else uses, removed at the end.
 struct Place(PathBuf);
 

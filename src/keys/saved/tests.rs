@@ -44,6 +44,30 @@ fn what_was_saved_comes_back_older_by_the_time_that_has_passed() {
 }
 
 #[test]
+fn once_taken_over_they_age_by_whichever_clock_says_longer() {
+    let hours = |hours| Duration::from_secs(hours * 3600);
+    let taken = SavedKeys::open(&document(), &secret()).unwrap().taken(at(3600));
+    // The wall clock was set back to when the document was written; the monotonic clock says how long it really was.
+    for (passed, serves) in [(hours(22), true), (hours(24), false), (hours(48), false)] {
+        let now = Timestamp::new(1_800_000_000_000, passed);
+        let judged = taken.clone().take(&IssuerId::new("https://id.example"), "discovery", now, DAY).unwrap();
+        assert_eq!(judged.is_ok(), serves, "{passed:?}");
+        let left: Vec<_> = taken.left(now, DAY).map(|set| set.age).collect();
+        assert_eq!(left, if serves { vec![hours(23) + Duration::from_secs(60); 2] } else { vec![] });
+    }
+}
+
+#[test]
+fn what_would_make_the_document_too_long_to_be_read_is_left_out() {
+    let long = "x".repeat(30 * 1024 * 1024);
+    let sets =
+        [set("https://long.example", &long), set("https://longer.example", &long), set("https://id.example", KEYS)];
+    let saved = SavedKeys::open(&SavedKeys::seal(sets, at(0), &secret()), &secret()).unwrap();
+    assert!(saved.has("https://long.example") && saved.has("https://id.example"));
+    assert!(!saved.has("https://longer.example"));
+}
+
+#[test]
 fn keys_that_are_stale_foreign_or_of_no_known_age_do_not_serve() {
     let refused = |issuer: &str, source: &str, now| take(issuer, source, now).unwrap().err().unwrap();
     let id = "https://id.example";

@@ -99,6 +99,21 @@ fn metadata_is_read_again_where_there_were_no_keys() {
 }
 
 #[test]
+fn one_miss_does_not_make_it_forgotten_where_the_keys_lay() {
+    let world = World::warm();
+    world.issuer.script(Fault::status(500).at(Endpoint::Jwks).times(1));
+    five_minutes(&world);
+    assert_eq!(world.asked(), (1, 2));
+    world.issuer.script(Fault::status(403).at(Endpoint::OpenIdConfiguration).at(Endpoint::OAuthMetadata));
+    soon("both are tried in turn", || {
+        world.clock.advance(seconds(1));
+        world.asked().1 == 3
+    });
+    assert_eq!(world.asked(), (2, 3), "each once, and the metadata only where it lay");
+    soon("its keys count", || world.validator.health().issuers()[0].failures == 0);
+}
+
+#[test]
 fn metadata_that_cannot_be_read_again_leaves_the_keys_where_they_are() {
     for fault in
         [Fault::status(500), Fault::status(404), Fault::body("{}"), Fault::body(r#"{"issuer":"https://evil.test"}"#)]

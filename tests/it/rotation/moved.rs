@@ -7,10 +7,11 @@ use scopegate::{Fetch, FetchError, FetchLimits, Fetching, KeySet};
 
 use super::*;
 
-/// An issuer whose metadata can be changed, and whose old host can be gone.
+/// An issuer whose metadata can be changed, and whose old host can be gone, or serve what it served.
 #[derive(Debug)]
 struct Moving {
     issuer: TestIssuer,
+    left_behind: Option<String>,
     moved: std::sync::atomic::AtomicBool,
 }
 
@@ -36,6 +37,9 @@ impl Fetch for Moving {
             ("https://old.example.test/keys", false) | ("https://new.example.test/keys", true) => {
                 answer(self.issuer.jwks())
             }
+            ("https://old.example.test/keys", true) if self.left_behind.is_some() => {
+                answer(self.left_behind.clone().unwrap())
+            }
             _ => Err(FetchError::other("no such host")),
         };
         Box::pin(std::future::ready(answer))
@@ -45,7 +49,7 @@ impl Fetch for Moving {
 #[test]
 fn a_key_set_that_moved_to_another_host_is_found_when_the_old_host_is_gone() {
     let clock = TestClock::at(1_800_000_000);
-    let moving = Arc::new(Moving { issuer: issuer(A, &clock), moved: false.into() });
+    let moving = Arc::new(Moving { issuer: issuer(A, &clock), left_behind: None, moved: false.into() });
     let validator = Validator::builder(API).trust(Issuer::discover(A)).fetch(Arc::<Moving>::clone(&moving) as _);
     let validator = validator.clock(clock.clone()).build().unwrap();
     block_on(validator.warm_up()).unwrap();
@@ -57,6 +61,27 @@ fn a_key_set_that_moved_to_another_host_is_found_when_the_old_host_is_gone() {
         let fresh = moving.issuer.token().scope("read").mint();
         validator.check(&Credentials::bearer(&fresh), &read).is_ok()
     });
+}
+
+/// Tokens of a key that the old host never gets come all the time, so that time alone never makes the keys be asked for.
+#[test]
+fn a_key_set_that_moved_is_found_while_the_old_host_still_serves_its_own() {
+    let clock = TestClock::at(1_800_000_000);
+    let issuer = issuer(A, &clock);
+    let left_behind = Some(issuer.jwks());
+    let moving = Arc::new(Moving { issuer, left_behind, moved: false.into() });
+    let validator = Validator::builder(API).trust(Issuer::discover(A)).fetch(Arc::<Moving>::clone(&moving) as _);
+    let validator = validator.clock(clock.clone()).build().unwrap();
+    block_on(validator.warm_up()).unwrap();
+    moving.moved.store(true, std::sync::atomic::Ordering::SeqCst);
+    moving.issuer.rotate();
+    let read = read();
+    let minutes = (0..60).find(|_| {
+        clock.advance(seconds(60));
+        let fresh = moving.issuer.token().scope("read").mint();
+        block_on(validator.validate(&Credentials::bearer(&fresh), &read)).is_ok()
+    });
+    assert!(minutes.is_some_and(|minutes| minutes <= 6), "{minutes:?}");
 }
 
 #[test]

@@ -226,3 +226,15 @@ fn a_thread_that_takes_the_place_of_another_knows_the_tenants() {
     soon("its new keys are found", || world.check(&token).is_ok());
     assert_eq!(world.asked(), 1, "whom the resolver named is known");
 }
+
+#[test]
+fn forgetting_an_issuer_that_is_trusted_by_name_takes_nothing_from_it() {
+    let clock = TestClock::at(1_800_000_000);
+    let ours = issuer("https://ours.example.test", &clock);
+    let builder = Validator::builder(API).trust(Issuer::discover(ours.id())).trust_each(Tenants::at_most(1, |_| None));
+    let validator = builder.fetch(ours.fetch()).clock(clock).build().unwrap();
+    block_on(validator.warm_up()).unwrap();
+    validator.forget_issuer(ours.id());
+    assert!(block_on(validator.refresh_now()).is_ok(), "it is fetched as ever");
+    assert_eq!(ours.requests().jwks, 2);
+}
