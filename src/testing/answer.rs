@@ -32,11 +32,16 @@ impl Answer {
             state.requests.count(endpoint);
             state.script.next(endpoint)
         };
-        let answer = Self { response: good(issuer, endpoint, request), delay: None, delivery: Delivery::Whole };
+        let answer = Self::whole(good(issuer, endpoint, request));
         match fault {
             Some(fault) => answer.spoiled(fault),
             None => answer,
         }
+    }
+
+    /// An answer to which nothing happens.
+    pub(super) const fn whole(response: Response<Bytes>) -> Self {
+        Self { response, delay: None, delivery: Delivery::Whole }
     }
 
     /// The answer for what nobody serves.
@@ -44,7 +49,8 @@ impl Answer {
         plain(StatusCode::NOT_FOUND)
     }
 
-    fn spoiled(mut self, fault: Fault) -> Self {
+    /// What a fault makes of it.
+    pub(super) fn spoiled(mut self, fault: Fault) -> Self {
         if let Some(status) = fault.status {
             self.response = plain(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
         }
