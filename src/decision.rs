@@ -248,7 +248,7 @@ impl Unproven<'_> {
     /// The key at hand has judged it, so it is 401 whatever the network does. Where the issuer may be asked, it is: the name may
     /// belong to another key by now.
     fn bad_signature(&self) -> Stop {
-        let barred = self.held.remote().map(|remote| remote.published.unknown_barred(self.now));
+        let barred = self.held.remote().map(|remote| remote.published.renamed_barred(self.now));
         match (self.supply, barred) {
             (None | Some(Supply::Resolved), Some(Duration::ZERO)) if self.is_worth_asking().is_ok() => {
                 Stop::Wanted(Need::RenamedKey { issuer: self.name() }, Reason::BadSignature.into())

@@ -60,6 +60,8 @@ pub(crate) struct Published {
     pub(super) barred_in_need_until: Duration,
     /// The uptime from which an unknown key may be asked for.
     pub(super) unknown_from: Duration,
+    /// The uptime from which a key may be asked for that did not sign what names it.
+    pub(super) renamed_from: Duration,
     pub(super) is_fetching: bool,
     pub(super) success: Option<Success>,
     pub(super) max_stale: Duration,
@@ -76,6 +78,7 @@ impl Published {
             barred_until: Duration::ZERO,
             barred_in_need_until: Duration::ZERO,
             unknown_from: Duration::ZERO,
+            renamed_from: Duration::ZERO,
             is_fetching: false,
             success: None,
             max_stale,
@@ -114,6 +117,11 @@ impl Published {
     /// How long until the issuer may be asked for a key that it did not have; nothing while it is being asked.
     pub(crate) fn unknown_barred(&self, now: Timestamp) -> Duration {
         self.left_until(self.unknown_from.max(self.barred_until), now)
+    }
+
+    /// The same for a key that did not sign what names it.
+    pub(crate) fn renamed_barred(&self, now: Timestamp) -> Duration {
+        self.left_until(self.renamed_from.max(self.barred_until), now)
     }
 
     /// Whoever joins an order that is open waits for nothing else, and spends nothing.

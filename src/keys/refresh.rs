@@ -7,7 +7,8 @@
 //! 3. A failure changes no key. Neither does a set without a usable key, until three answers over at least a minute agree.
 //! 4. An answer to an older order never replaces the answer to a newer one.
 //! 5. Orders for unknown keys and for signatures that do not fit their key have one budget of their own: in any window of
-//!    length w at most 2 + floor(w / 30 s) (I3).
+//!    length w at most 2 + floor(w / 30 s) (I3). Such a signature has an order only while none is owed, so that forged ones
+//!    leave an unknown key the order that it needs.
 //! 6. Keys are unusable once their last successful fetch is longer ago than the hard limit (I1).
 //! 7. After a failure nothing at all is ordered before the wait is over, and never before a `Retry-After` is.
 //! 8. What is remembered of requests is bounded (I10).
@@ -191,21 +192,22 @@ impl Refresh {
         if let Some(kid) = kid {
             self.await_proof(kid);
         }
-        self.order_within_budget(FetchCause::UnknownKey, now)
+        self.order_within_budget(FetchCause::UnknownKey, UNKNOWN_BURST, now)
     }
 
     /// A token names a key that did not sign it: it is forged, or the issuer gave the name to another key. Nothing is
     /// remembered, since the next token of that name may be a good one.
     pub(crate) fn bad_signature(&mut self, now: Timestamp) -> Unknown {
         self.give_up_lost(now);
-        self.order_within_budget(FetchCause::BadSignature, now)
+        self.order_within_budget(FetchCause::BadSignature, Duration::ZERO, now)
     }
 
-    fn order_within_budget(&mut self, cause: FetchCause, now: Timestamp) -> Unknown {
+    /// An order, unless more than this much of the budget is owed already.
+    fn order_within_budget(&mut self, cause: FetchCause, owed_at_most: Duration, now: Timestamp) -> Unknown {
         if self.open.is_some() {
             return Unknown::InFlight;
         }
-        if self.waiting(now) || now.uptime() < self.unknown_from() {
+        if self.waiting(now) || self.whole_at.saturating_sub(now.uptime()) > owed_at_most {
             return Unknown::NotYet;
         }
         // Invariant 5: each order owes one period, and at most two are owed.
@@ -300,7 +302,8 @@ impl Refresh {
             remembered: self.remembered.iter().cloned().collect(),
             barred_until: barred_until(|failure| failure.wait),
             barred_in_need_until: barred_until(|failure| failure.wait_in_need),
-            unknown_from: self.unknown_from(),
+            unknown_from: self.whole_at.saturating_sub(UNKNOWN_BURST),
+            renamed_from: self.whole_at,
             is_fetching: self.is_fetching(),
             success: self.success,
             max_stale: self.max_stale,
@@ -385,11 +388,6 @@ impl Refresh {
         }
         let success = self.success.as_ref()?;
         Some(success.refresh_after.saturating_sub(now.since(success.at)))
-    }
-
-    /// The uptime from which the budget for unknown keys allows an order.
-    const fn unknown_from(&self) -> Duration {
-        self.whole_at.saturating_sub(UNKNOWN_BURST)
     }
 
     /// Only an order that is given after the kid was asked for can prove that the issuer does not have it.

@@ -1,4 +1,11 @@
 //! The keys of one issuer, as the judge finds them: read without a lock, swapped whole.
+//!
+//! Keys, their age and what is known of their issuer lie in one [`Held`] behind one pointer, so a reader has all of one publication or
+//! all of another, never the keys of one with the age of the other; and a reading stays whole while it is held, whatever is published
+//! meanwhile. Only one thread publishes fetched keys. Its stores have one order, and `ArcSwap` stores and loads with at least
+//! release and acquire: who has seen one publication never sees an older one after it, and who hears of a publication from the thread
+//! that made it finds that one or a later one. The driver relies on the last: it publishes first and answers then, and its
+//! channels pass on what happened before.
 
 use std::error::Error;
 use std::fmt;
@@ -136,4 +143,54 @@ impl KeyHandle {
     pub fn install(&self, keys: KeySet) {
         self.0.push(keys);
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    const LAST: u32 = 20_000;
+
+    fn publish(store: &KeyStore, keys: &[KeySet; 2], generation: u32) {
+        let published = Published { failures: generation, ..Published::nothing(Duration::ZERO) };
+        let document = Bytes::from(generation.to_string());
+        store.publish(keys[generation as usize % 2].clone(), Remote { published, document, last_error: None });
+    }
+
+    #[test]
+    fn readers_see_whole_publications_in_their_order_and_those_that_they_heard_of() {
+        let set = |kid| format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"{kid}","x":"{X}","y":"{Y}"}}]}}"#);
+        let keys = ["even", "odd"].map(|kid| KeySet::from_json(set(kid).as_bytes()).unwrap());
+        let (store, announced) = (KeyStore::remote(Duration::ZERO), AtomicU32::new(0));
+        publish(&store, &keys, 0);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut before = 0;
+                    while before < LAST {
+                        let heard = announced.load(Ordering::Acquire);
+                        let held = store.read();
+                        let remote = held.remote().unwrap();
+                        let found = remote.published.failures;
+                        assert!(found >= before, "{found} after {before}");
+                        assert!(found >= heard, "{heard} was announced, and {found} is there");
+                        assert_eq!(remote.document, found.to_string().as_bytes());
+                        assert_eq!(held.keys.keys()[0].kid(), Some(["even", "odd"][found as usize % 2]));
+                        before = found;
+                    }
+                });
+            }
+            for generation in 1..=LAST {
+                publish(&store, &keys, generation);
+                announced.store(generation, Ordering::Release);
+            }
+        });
+    }
+
+    // RFC 7517 A.1.
+    const X: &str = "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4";
+    const Y: &str = "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM";
 }

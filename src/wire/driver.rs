@@ -360,3 +360,7 @@ impl Wake for Post {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "driver/tests.rs"]
+mod tests;

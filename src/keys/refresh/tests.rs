@@ -188,6 +188,25 @@ fn in_any_window_unknown_keys_cause_two_fetches_and_one_more_for_each_half_minut
 }
 
 #[test]
+fn forged_signatures_leave_an_unknown_key_the_order_that_it_needs() {
+    let mut refresh = loaded(1);
+    let mut forged = 0;
+    for second in 10..130 {
+        if let Unknown::Fetch(order) = refresh.bad_signature(s(second)) {
+            forged += 1;
+            succeeds(&mut refresh, order, s(second));
+            assert_eq!(refresh.bad_signature(s(second)), Unknown::NotYet);
+            assert!(refresh.published(s(second)).unknown_barred(s(second)).is_zero());
+            assert!(!refresh.published(s(second)).renamed_barred(s(second)).is_zero());
+        }
+    }
+    assert_eq!(forged, 4, "one in 30 s");
+    let Unknown::Fetch(order) = refresh.unknown_key(Some("new"), s(130)) else { panic!("forged ones took it") };
+    succeeds(&mut refresh, order, s(130));
+    assert_eq!(refresh.bad_signature(s(159)), Unknown::NotYet, "the new key's order is owed");
+}
+
+#[test]
 fn a_kid_that_the_issuer_was_just_asked_for_does_not_spend() {
     let mut refresh = loaded(1);
     let kid = Some("gone");

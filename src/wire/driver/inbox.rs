@@ -57,7 +57,7 @@ struct Looked {
 }
 
 impl Watch {
-    fn new(drift: i64) -> Self {
+    pub(super) fn new(drift: i64) -> Self {
         Self(Arc::new(Looked { drift: AtomicI64::new(drift), at: AtomicU64::new(0) }))
     }
 

@@ -1,10 +1,12 @@
-//! What stands for the channel, the reply and the thread.
+//! What stands for the channel, the reply and the thread. Their insides are not what is tested, so each of their steps is one step
+//! (a lock of std), and only their waiting is loom's.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::sync::{Arc, Condvar, Mutex};
+use loom::sync::{Arc, Notify};
 use loom::thread;
 
 use crate::clock::Timestamp;
@@ -18,11 +20,15 @@ enum Message {
 }
 
 /// A channel without a bound, whose ends know of each other.
-struct Post(Arc<Channel>);
+///
+/// A message is sent in two steps, first a place and then the message, as tokio does: what is put into its place after the receiver
+/// has gone lies there, unread and not dropped, as long as there is a sender.
+pub struct Post(Arc<Channel>);
 
 struct Channel {
     state: Mutex<State>,
-    arrived: Condvar,
+    /// For the receiver.
+    arrived: Notify,
 }
 
 #[derive(Default)]
@@ -30,81 +36,101 @@ struct State {
     messages: VecDeque<Message>,
     senders: usize,
     is_closed: bool,
+    /// Those who want to know when it is closed.
+    watchers: Vec<Arc<Slot>>,
 }
 
 struct Receiver(Arc<Channel>);
 
 fn channel() -> (Post, Receiver) {
     let state = State { senders: 1, ..State::default() };
-    let channel = Arc::new(Channel { state: Mutex::new(state), arrived: Condvar::new() });
+    let channel = Arc::new(Channel { state: Mutex::new(state), arrived: Notify::new() });
     (Post(Arc::clone(&channel)), Receiver(channel))
+}
+
+impl Channel {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
 }
 
 impl Sender<Message> for Post {
     fn send(&self, message: Message) -> bool {
-        let mut state = self.0.state.lock().unwrap();
-        if state.is_closed {
-            // What cannot be sent is dropped, and its reply with it.
-            drop(state);
-            drop(message);
+        if self.is_closed() {
             return false;
         }
-        state.messages.push_back(message);
-        drop(state);
-        self.0.arrived.notify_one();
+        // Here the receiver may go.
+        thread::yield_now();
+        self.0.state().messages.push_back(message);
+        self.0.arrived.notify();
         true
     }
 
     fn is_closed(&self) -> bool {
-        self.0.state.lock().unwrap().is_closed
+        self.0.state().is_closed
     }
 }
 
 impl Clone for Post {
     fn clone(&self) -> Self {
-        self.0.state.lock().unwrap().senders += 1;
+        self.0.state().senders += 1;
         Self(Arc::clone(&self.0))
     }
 }
 
 impl Drop for Post {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock().unwrap();
+        let mut state = self.0.state();
         state.senders -= 1;
+        let left = if state.senders == 0 && state.is_closed { std::mem::take(&mut state.messages) } else { VecDeque::new() };
         drop(state);
-        self.0.arrived.notify_one();
+        drop(left);
+        self.0.arrived.notify();
     }
 }
 
 impl Receiver {
     /// The next message, or `None` when nobody can send any more.
     fn next(&self) -> Option<Message> {
-        let mut state = self.0.state.lock().unwrap();
         loop {
+            let mut state = self.0.state();
             if let Some(message) = state.messages.pop_front() {
                 return Some(message);
             }
             if state.senders == 0 {
                 return None;
             }
-            state = self.0.arrived.wait(state).unwrap();
+            drop(state);
+            self.0.arrived.wait();
         }
     }
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock().unwrap();
+        let mut state = self.0.state();
         state.is_closed = true;
-        let unread = std::mem::take(&mut state.messages);
+        let (unread, watchers) = (std::mem::take(&mut state.messages), std::mem::take(&mut state.watchers));
         drop(state);
         drop(unread);
+        watchers.iter().for_each(|slot| slot.changed.notify());
     }
 }
 
+/// Where an answer will lie.
+struct Slot {
+    outcome: Mutex<Option<Outcome>>,
+    changed: Notify,
+}
+
 /// An answer that comes, or the word that none will.
-struct Reply(Arc<(Mutex<Option<Outcome>>, Condvar)>);
-pub struct Answer(Arc<(Mutex<Option<Outcome>>, Condvar)>);
+struct Reply(Arc<Slot>);
+
+/// The wait for it.
+pub struct Answer {
+    slot: Arc<Slot>,
+    line: Option<Post>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -114,33 +140,33 @@ pub enum Outcome {
     Nobody,
 }
 
-fn reply() -> (Reply, Answer) {
-    let shared = Arc::new((Mutex::new(None), Condvar::new()));
-    (Reply(Arc::clone(&shared)), Answer(shared))
-}
-
 impl Reply {
     fn send(self, outcome: Outcome) {
-        *self.0.0.lock().unwrap() = Some(outcome);
+        *self.0.outcome.lock().unwrap() = Some(outcome);
         // Dropped, it tells.
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.0.0.lock().unwrap().get_or_insert(Outcome::Nobody);
-        self.0.1.notify_one();
+        self.0.outcome.lock().unwrap().get_or_insert(Outcome::Nobody);
+        self.0.changed.notify();
     }
 }
 
 impl Answer {
+    /// As the driver's own: for the answer, or for the end of the line.
     pub fn wait(self) -> Outcome {
-        let mut outcome = self.0.0.lock().unwrap();
+        let Some(line) = self.line else { return Outcome::Nobody };
+        line.0.state().watchers.push(Arc::clone(&self.slot));
         loop {
-            if let Some(outcome) = *outcome {
-                return outcome;
+            let is_closed = line.is_closed();
+            match *self.slot.outcome.lock().unwrap() {
+                Some(outcome) => return outcome,
+                None if is_closed => return Outcome::Nobody,
+                None => {}
             }
-            outcome = self.0.1.wait(outcome).unwrap();
+            self.slot.changed.wait();
         }
     }
 }
@@ -172,9 +198,10 @@ impl World {
     }
 
     pub fn ask(&self) -> Answer {
-        let (reply, answer) = reply();
-        self.hand_over.ask(1, |unread| Some(self.begin(unread)), Message::NeedsKeys(Some(reply)));
-        answer
+        let slot = Arc::new(Slot { outcome: Mutex::new(None), changed: Notify::new() });
+        let question = Message::NeedsKeys(Some(Reply(Arc::clone(&slot))));
+        let line = self.hand_over.ask(1, |unread| Some(self.begin(unread)), question);
+        Answer { slot, line }
     }
 
     pub fn wake(&self) {

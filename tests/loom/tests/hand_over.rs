@@ -1,9 +1,10 @@
 //! What holds, whatever runs first. Two who ask, and the thread that they begin: three threads. loom itself fails a run in which
 //! somebody waits for ever, or a thread does not end.
 
+use std::sync::atomic::Ordering;
+
 use loom::model;
 use loom::sync::Arc;
-use loom::sync::atomic::Ordering;
 use loom::thread;
 
 use scopegate_loom::{Outcome, World};
@@ -44,7 +45,7 @@ fn of_two_that_may_not_wait_one_at_least_is_on_its_way_and_each_that_says_so_is_
 fn who_waits_and_who_may_not_are_served_by_one_thread() {
     model(|| {
         let world = World::new(0);
-        both(&world, |world| drop(world.start()), |world| assert_eq!(world.ask().wait(), Outcome::Keys(1)));
+        both(&world, |world| _ = world.start(), |world| assert_eq!(world.ask().wait(), Outcome::Keys(1)));
         assert_eq!((world.begun.load(Ordering::Relaxed), world.fetches.load(Ordering::Relaxed)), (1, 1));
     });
 }
@@ -70,7 +71,7 @@ fn when_the_thread_dies_everybody_learns_it_and_the_next_is_served() {
 fn a_death_leaks_no_place_for_questions() {
     model(|| {
         let world = World::new(1);
-        both(&world, |world| drop(world.start()), |world| drop(world.start()));
+        both(&world, |world| _ = world.start(), |world| _ = world.start());
         // Places of the dead thread are gone with it; of the next one every place is free, or its question is read.
         while world.begun.load(Ordering::Relaxed) < 2 || world.fetches.load(Ordering::Relaxed) == 0 {
             if world.ask().wait() != Outcome::Nobody {
@@ -85,7 +86,7 @@ fn a_death_leaks_no_place_for_questions() {
 fn a_thread_ends_with_the_last_who_could_ask_even_while_it_begins() {
     model(|| {
         let world = World::new(0);
-        both(&world, |world| drop(world.start()), |world| world.wake());
+        both(&world, |world| _ = world.start(), |world| world.wake());
         drop(world);
     });
 }

@@ -55,8 +55,8 @@ impl Life {
             }
             assert_eq!(self.held, self.keys, "one fetch brings the new key");
         }
-        // The name of a key is given to another, when the budget allows to ask once more.
-        self.pass_well(Duration::from_secs(30), Duration::from_secs(30));
+        // The name of a key is given to another, when nothing is owed to the budget any more.
+        self.pass_well(Duration::from_secs(60), Duration::from_secs(30));
         self.keys[0].1 += 1;
         match self.machine.bad_signature(self.now()) {
             Unknown::Fetch(order) => self.answered_at_once(Some(order)),
