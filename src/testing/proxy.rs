@@ -131,7 +131,7 @@ impl FaultProxy {
     }
 
     /// Refuses every connection, as a machine does on which nobody listens, and closes those that there are. The port stays
-    /// the proxy's own.
+    /// taken, so the system picks it for nobody else.
     ///
     /// # Errors
     ///
@@ -207,32 +207,29 @@ fn keep_gate(
         // Holds the port where nobody listens.
         let mut held = None;
         while let Some(order) = inbox.recv().await {
-            let mut turned = Ok(());
-            if order.gate != gate {
-                turned = match close(open, held.take(), address).await {
-                    Ok(socket) => pass_through(order.gate, socket, &shared).map(|(task, socket)| {
-                        (open, held, gate) = (task, socket, order.gate);
-                    }),
-                    Err(error) => Err(error),
-                };
-                if turned.is_err() {
-                    // Without its port it is of no use, and says so from here on.
-                    let _ = order.done.send(turned);
-                    return;
-                }
-            }
+            let turned = if order.gate == gate {
+                Ok(())
+            } else {
+                open.abort();
+                // Its sockets are closed once it has ended.
+                let _ = (&mut open).await;
+                let socket = held.take().map_or_else(|| hold(address), Ok);
+                socket.and_then(|socket| pass_through(order.gate, socket, &shared)).map(|(task, socket)| {
+                    (open, held, gate) = (task, socket, order.gate);
+                })
+            };
+            let is_lost = turned.is_err();
             let _ = order.done.send(turned);
+            if is_lost {
+                // Without its port it is of no use, and says so from here on.
+                return;
+            }
         }
     })
 }
 
-/// Ends whatever was let in, with every connection; the port is held by a socket that does not listen.
-async fn close(open: JoinHandle<()>, held: Option<TcpSocket>, address: SocketAddr) -> io::Result<TcpSocket> {
-    open.abort();
-    let _ = open.await;
-    if let Some(socket) = held {
-        return Ok(socket);
-    }
+/// Takes the port without listening on it.
+fn hold(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

@@ -89,7 +89,7 @@ fn a_reset_is_told_from_an_end() {
 }
 
 #[test]
-fn a_proxy_that_refuses_keeps_its_port_and_comes_back() {
+fn a_proxy_that_refuses_closes_what_is_open_and_comes_back_at_its_port() {
     let (proxy, issuer) = pair();
     proxy.script(Fault::hang().times(1));
     let mut hanging = open(&proxy, "GET /jwks HTTP/1.1\r\nhost: issuer");
@@ -99,14 +99,24 @@ fn a_proxy_that_refuses_keeps_its_port_and_comes_back() {
     for _ in 0..3 {
         proxy.refuse().unwrap();
         assert_eq!(connect(&proxy).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        let port = proxy.url().strip_prefix("http://").unwrap();
-        assert!(TcpListener::bind(port).is_err() || cfg!(not(target_os = "linux")), "somebody else got the port");
         proxy.refuse().unwrap();
         proxy.recover().unwrap();
         assert!(get(&proxy, "/jwks").ends_with(&issuer.jwks()));
     }
     assert!(matches!(hanging.read(&mut [0]), Ok(0) | Err(_)), "an open connection outlived the proxy's absence");
     assert_eq!(proxy.requests("/jwks"), 4);
+}
+
+#[test]
+fn the_port_of_a_proxy_that_refuses_is_taken_until_the_proxy_is_gone() {
+    let proxy = FaultProxy::start().unwrap();
+    let address: SocketAddr = proxy.url().strip_prefix("http://").unwrap().parse().unwrap();
+    // `TcpListener::bind` would ask to share the port.
+    let take = || TcpSocket::new_v4().unwrap().bind(address).map_err(|error| error.kind());
+    proxy.refuse().unwrap();
+    assert_eq!(take(), Err(ErrorKind::AddrInUse));
+    drop(proxy);
+    assert_eq!(take(), Ok(()));
 }
 
 #[test]
