@@ -32,7 +32,7 @@ impl Answer {
             state.requests.count(endpoint, request.headers().contains_key(IF_NONE_MATCH));
             state.script.next(endpoint)
         };
-        let answer = Self { response: good(issuer, endpoint, request), delay: None, delivery: Delivery::Whole };
+        let answer = Self::whole(good(issuer, endpoint, request));
         match fault {
             Some(fault) => answer.spoiled(fault).unless_known(request),
             None => answer,
@@ -49,12 +49,18 @@ impl Answer {
         self
     }
 
+    /// An answer to which nothing happens.
+    pub(super) const fn whole(response: Response<Bytes>) -> Self {
+        Self { response, delay: None, delivery: Delivery::Whole }
+    }
+
     /// The answer for what nobody serves.
     pub(super) fn not_found() -> Response<Bytes> {
         plain(StatusCode::NOT_FOUND)
     }
 
-    fn spoiled(mut self, fault: Fault) -> Self {
+    /// What a fault makes of it.
+    pub(super) fn spoiled(mut self, fault: Fault) -> Self {
         if let Some(status) = fault.status {
             self.response = plain(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
         }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 
-/// A fault of an issuer, or an oddity of its answers, to be given to [`TestIssuer::script`](super::TestIssuer::script).
+/// A fault of an issuer, or an oddity of its answers, to be given to [`TestIssuer::script`](super::TestIssuer::script), or of
+/// the way to it, to be given to [`FaultProxy::script`](super::FaultProxy::script).
 ///
 /// A fault applies to every answer of every endpoint until [`recover`](super::TestIssuer::recover), unless
 /// [`at`](Self::at) or [`times`](Self::times) narrows it. The setters add up: a slow 503 is
@@ -40,6 +41,8 @@ pub(super) enum Delivery {
     Never,
     /// The connection is closed instead.
     Closed,
+    /// The connection is reset instead.
+    Reset,
     /// The connection is closed in the middle of the body.
     Truncated,
     /// The body never ends.
@@ -60,6 +63,11 @@ impl Fault {
     /// The connection is closed without an answer, as if the issuer were down.
     pub fn disconnect() -> Self {
         Self { delivery: Delivery::Closed, ..Self::default() }
+    }
+
+    /// The connection is reset without an answer (RFC 9293 s3.10.4), as if the issuer's machine had restarted.
+    pub fn reset() -> Self {
+        Self { delivery: Delivery::Reset, ..Self::default() }
     }
 
     /// The answer comes this much later.
@@ -138,6 +146,11 @@ impl Fault {
     pub fn times(mut self, answers: u32) -> Self {
         self.left = Some(answers);
         self
+    }
+
+    /// Whether there is any use in asking for the answer that this fault befalls.
+    pub(super) const fn needs_an_answer(&self) -> bool {
+        self.status.is_none() && matches!(self.delivery, Delivery::Whole | Delivery::Truncated)
     }
 
     fn applies(&self, endpoint: Option<Endpoint>) -> bool {

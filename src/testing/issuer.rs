@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use super::answer;
@@ -36,7 +36,8 @@ use crate::wire::fetch::Fetch;
 #[derive(Clone)]
 pub struct TestIssuer {
     state: Arc<State>,
-    server: Option<Arc<Server>>,
+    /// The one that listens, and where.
+    server: Option<(SocketAddr, Arc<Server>)>,
 }
 
 impl TestIssuer {
@@ -113,9 +114,35 @@ impl TestIssuer {
     pub fn on_loopback_at(address: SocketAddr, algorithms: impl IntoIterator<Item = Algorithm>) -> io::Result<Self> {
         let listener = server::bind(address)?;
         let identifier = format!("http://{}", listener.local_addr()?);
+        Self::serving(listener, identifier, algorithms)
+    }
+
+    /// An issuer on loopback that goes by this identifier, whatever its own address is: that of a [`FaultProxy`] before it,
+    /// which is told the [address](Self::address).
+    ///
+    /// [`FaultProxy`]: super::FaultProxy
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses the socket or the thread.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system has no randomness to make a key of.
+    pub fn on_loopback_as(identifier: &str, algorithms: impl IntoIterator<Item = Algorithm>) -> io::Result<Self> {
+        let listener = server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        Self::serving(listener, identifier.to_owned(), algorithms)
+    }
+
+    fn serving(
+        listener: TcpListener,
+        identifier: String,
+        algorithms: impl IntoIterator<Item = Algorithm>,
+    ) -> io::Result<Self> {
+        let address = listener.local_addr()?;
         let state = State::new(identifier, made(Keyring::of(algorithms)));
-        let server = Server::start(listener, Arc::clone(&state))?;
-        Ok(Self { state, server: Some(Arc::new(server)) })
+        let server = Arc::new(Server::start(listener, Arc::clone(&state))?);
+        Ok(Self { state, server: Some((address, server)) })
     }
 
     /// The same issuer with this clock. Without one it reads the system's.
@@ -136,6 +163,12 @@ impl TestIssuer {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.state.identifier
+    }
+
+    /// Where it listens; nowhere if it is in memory.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(|(address, _)| *address)
     }
 
     /// The address of its key set.

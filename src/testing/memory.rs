@@ -66,7 +66,7 @@ async fn deliver(
     }
     let length = answer.response.body().len();
     match answer.delivery {
-        Delivery::Closed | Delivery::Truncated => {
+        Delivery::Closed | Delivery::Reset | Delivery::Truncated => {
             let source = Arc::new(io::Error::from(io::ErrorKind::UnexpectedEof));
             Err(FetchError::Cut { source })
         }

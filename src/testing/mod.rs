@@ -1,8 +1,8 @@
 //! An issuer in memory or on loopback, a clock turned by hand, and tokens of every kind, for the tests of your program.
 //!
 //! [`TestIssuer`] plays the authorization server, [`TestToken`] is a token about to be minted, [`TestClock`] is the time for
-//! both the issuer and your validator, and a [`Fault`] is what goes wrong at the issuer. None of them is for production: the
-//! issuer gives tokens to whoever asks.
+//! both the issuer and your validator, a [`Fault`] is what goes wrong at the issuer, and a [`FaultProxy`] is what goes wrong on
+//! the way to it. None of them is for production: the issuer gives tokens to whoever asks.
 //!
 //! ```
 //! use scopegate::testing::{Fault, TestClock, TestIssuer};
@@ -26,7 +26,9 @@ mod fault;
 mod issuer;
 mod key;
 mod keyring;
+mod line;
 mod memory;
+mod proxy;
 mod reply;
 mod server;
 mod state;
@@ -38,5 +40,6 @@ pub use clock::TestClock;
 pub use endpoint::Endpoint;
 pub use fault::Fault;
 pub use issuer::TestIssuer;
+pub use proxy::FaultProxy;
 pub use state::Requests;
 pub use token::TestToken;

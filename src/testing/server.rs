@@ -1,7 +1,7 @@
 //! An issuer's HTTP server on loopback.
 
 use std::convert::Infallible;
-use std::future;
+use std::future::{self, Future};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 
 use super::answer::Answer;
 use super::fault::Delivery;
+use super::line::{Line, Scissors};
 use super::state::State;
 
 /// The thread that serves, told to stop and waited for when this is dropped.
@@ -43,19 +44,28 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Server {
+    /// Serves an issuer.
     pub(super) fn start(listener: TcpListener, issuer: Arc<State>) -> io::Result<Self> {
+        Self::run("test-issuer", || Ok(accept(tokio::net::TcpListener::from_std(listener)?, issuer)))
+    }
+
+    /// A thread of this name with a runtime of its own, in which the task is made and runs.
+    pub(super) fn run<T>(name: &str, task: impl FnOnce() -> io::Result<T>) -> io::Result<Self>
+    where
+        T: Future<Output = ()> + Send + 'static,
+    {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = {
+        let task = {
             let _context = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
+            task()?
         };
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
-            runtime.spawn(accept(listener, issuer));
+            runtime.spawn(task);
             // Nothing is ever sent: the sender's end is the signal. Then the runtime is dropped with every connection.
             let _ = runtime.block_on(stopped);
         };
-        let thread = thread::Builder::new().name("test-issuer".to_owned()).spawn(serve)?;
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(serve)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -78,24 +88,42 @@ async fn accept(listener: tokio::net::TcpListener, issuer: Arc<State>) {
         };
         let issuer = Arc::clone(&issuer);
         tokio::spawn(async move {
-            let service = service_fn(move |request| respond(Arc::clone(&issuer), request));
+            let line = Line::new(stream);
+            let scissors = line.scissors();
+            let service = service_fn(move |request| respond(Arc::clone(&issuer), scissors.clone(), request));
             // A client that hangs up is no news.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(line), service).await;
         });
     }
 }
 
-async fn respond(issuer: Arc<State>, request: Request<Incoming>) -> Result<Response<Delivered>, io::Error> {
-    let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, LONGEST_REQUEST).collect().await else {
-        let mut response = Response::new(Delivered::Whole(None));
-        *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-        return Ok(response);
-    };
-    let path = head.uri.path().to_owned();
-    let answer = Answer::of(&issuer, &path, &Request::from_parts(head, body.to_bytes()));
+async fn respond(
+    issuer: Arc<State>,
+    scissors: Scissors,
+    request: Request<Incoming>,
+) -> Result<Response<Delivered>, io::Error> {
+    let Some(request) = whole(request).await else { return Ok(too_large()) };
+    let path = request.uri().path().to_owned();
+    let answer = Answer::of(&issuer, &path, &request);
     drop(issuer);
+    deliver(answer, &scissors).await
+}
 
+/// The request with its body; none if that is too long, or breaks off.
+pub(super) async fn whole(request: Request<Incoming>) -> Option<Request<Bytes>> {
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, LONGEST_REQUEST).collect().await.ok()?;
+    Some(Request::from_parts(head, body.to_bytes()))
+}
+
+pub(super) fn too_large() -> Response<Delivered> {
+    let mut response = Response::new(Delivered::Whole(None));
+    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+    response
+}
+
+/// Sends an answer on its way, with all that is to become of it there.
+pub(super) async fn deliver(answer: Answer, scissors: &Scissors) -> Result<Response<Delivered>, io::Error> {
     if let Some(delay) = answer.delay {
         tokio::time::sleep(delay).await;
     }
@@ -105,6 +133,10 @@ async fn respond(issuer: Arc<State>, request: Request<Incoming>) -> Result<Respo
         Delivery::Endless => Delivered::Endless,
         Delivery::Never => future::pending().await,
         Delivery::Closed => return Err(cut()),
+        Delivery::Reset => {
+            scissors.cut();
+            return Err(cut());
+        }
         Delivery::Truncated => {
             let half = body.slice(..body.len() / 2);
             head.headers.insert(CONTENT_LENGTH, body.len().max(1).into());
@@ -120,7 +152,7 @@ fn cut() -> io::Error {
 
 /// The body of an answer, on its way over a socket.
 #[derive(Debug)]
-enum Delivered {
+pub(super) enum Delivered {
     Whole(Option<Bytes>),
     Truncated(Progress),
     Endless,
@@ -128,7 +160,7 @@ enum Delivered {
 
 /// How far a body is that will be cut.
 #[derive(Debug)]
-enum Progress {
+pub(super) enum Progress {
     Sending(Bytes),
     Sent,
     Flushed,
@@ -220,6 +252,10 @@ mod tests {
 
         issuer.script(Fault::disconnect().times(1));
         assert_eq!(get(&issuer, "/jwks"), "");
+
+        issuer.script(Fault::reset().times(1));
+        let error = open(&issuer, "GET /jwks").read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 
         issuer.script(Fault::endless().times(1));
         let mut stream = open(&issuer, "GET /jwks");
