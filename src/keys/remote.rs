@@ -17,7 +17,7 @@ use crate::wire::fetch::{DEFAULT_LIFETIME, Fetch, FetchError, FetchLimits, Valid
 /// What the issuer says of its keys.
 pub(crate) enum Loaded {
     /// These are they.
-    Keys(Fresh),
+    Keys(Box<Fresh>),
     /// They are those that are at hand, for so long if it says so.
     Unchanged { lifetime: Option<Duration> },
 }
@@ -110,7 +110,7 @@ pub(crate) async fn load(
     let validators = Vouched { of: Some(jwks_uri.clone()), validators: Validators::of(response.headers()) };
     let document = judge(response, limits)?;
     let keys = KeySet::from_json(&document).map_err(|fault| FetchError::Unusable { problem: fault.0 })?;
-    Ok(Loaded::Keys(Fresh { keys, document, lifetime: stated.unwrap_or(DEFAULT_LIFETIME), validators }))
+    Ok(Loaded::Keys(Box::new(Fresh { keys, document, lifetime: stated.unwrap_or(DEFAULT_LIFETIME), validators })))
 }
 
 #[cfg(test)]

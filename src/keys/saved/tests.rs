@@ -45,7 +45,7 @@ fn what_was_saved_comes_back_older_by_the_time_that_has_passed() {
 
 #[test]
 fn once_taken_over_they_age_by_whichever_clock_says_longer() {
-    let hours = |hours| Duration::from_secs(hours * 3600);
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let taken = SavedKeys::open(&document(), &secret()).unwrap().taken(at(3600));
     // The wall clock was set back to when the document was written; the monotonic clock says how long it really was.
     for (passed, serves) in [(hours(22), true), (hours(24), false), (hours(48), false)] {

@@ -291,7 +291,7 @@ impl Slot {
             // Late news of an order that was given up. Keys may still be better than what is here, unless newer ones are on their
             // way already, which may turn out to be the word that what was here has not changed.
             return match arrival.outcome {
-                Ok(Loaded::Keys(fresh)) if !self.refresh.is_fetching() => self.install(order, fresh, now),
+                Ok(Loaded::Keys(fresh)) if !self.refresh.is_fetching() => self.install(order, *fresh, now),
                 Ok(Loaded::Keys(_) | Loaded::Unchanged { .. }) | Err(_) => News::Late,
             };
         }
@@ -307,7 +307,7 @@ impl Slot {
             None => false,
         };
         let news = match arrival.outcome {
-            Ok(Loaded::Keys(fresh)) => self.install(order, fresh, now),
+            Ok(Loaded::Keys(fresh)) => self.install(order, *fresh, now),
             Ok(Loaded::Unchanged { lifetime }) => {
                 let lifetime = lifetime.unwrap_or(self.lifetime);
                 match self.refresh.fetched(order.id, now, lifetime, Contents::Unchanged) {
