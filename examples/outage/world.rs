@@ -1,0 +1,155 @@
+//! An API, its issuer, what stands between them, and one clock for all.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use scopegate::testing::{FaultProxy, TestClock};
+use scopegate::{
+    AccessToken, Algorithm, Clock as _, Credentials, Issuer, PlainHttp, Rejection, Requirement, ScopePolicy,
+    SystemClock, Validator,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::Failure;
+use crate::issuer_process::IssuerProcess;
+
+pub(crate) const API: &str = "https://api.example.test";
+pub(crate) const START: i64 = 1_800_000_000;
+pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
+
+pub(crate) struct World {
+    pub(crate) issuer: IssuerProcess,
+    pub(crate) proxy: FaultProxy,
+    pub(crate) validator: Validator,
+    pub(crate) read: Requirement,
+    clock: TestClock,
+    client: SendRequest<Empty<Bytes>>,
+    server: JoinHandle<()>,
+}
+
+/// What the API answered.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) retry_after: Option<String>,
+}
+
+impl World {
+    pub(crate) async fn start() -> Result<Self, Failure> {
+        let proxy = FaultProxy::start()?;
+        let issuer = IssuerProcess::start(proxy.url())?;
+        proxy.forward_to(issuer.address);
+        let clock = TestClock::at(START);
+        let trusted = Issuer::discover(proxy.url()).plain_http(PlainHttp::OnLoopback).algorithms([Algorithm::Ed25519]);
+        let validator = Validator::builder(API).trust(trusted).clock(clock.clone()).build()?;
+        let policy = ScopePolicy::all(["read"])?;
+        let router = Router::new().route("/", get(|| async { "here you are\n" }));
+        let router = router.route_layer(validator.require(policy.clone()));
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let stream = TcpStream::connect(listener.local_addr()?).await?;
+        let server = tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
+        let (client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { issuer, proxy, validator, read: policy.into(), clock, client, server })
+    }
+
+    pub(crate) async fn warm() -> Result<Self, Failure> {
+        let world = Self::start().await?;
+        world.validator.warm_up().await?;
+        Ok(world)
+    }
+
+    pub(crate) fn mint(&mut self, lifetime: Duration) -> Result<String, Failure> {
+        self.issuer.tell(&format!("mint {}", lifetime.as_secs()))
+    }
+
+    /// Time passes, for everybody.
+    pub(crate) fn advance(&mut self, by: Duration) -> Result<(), Failure> {
+        self.issuer.tell(&format!("advance {}", by.as_secs()))?;
+        self.clock.advance(by);
+        Ok(())
+    }
+
+    /// Time so short that no token notices it.
+    pub(crate) fn pass(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Waits until what time has made due is done: half a second, where it will not be.
+    pub(crate) async fn settle(&self) {
+        let begun = uptime();
+        while uptime().saturating_sub(begun) < Duration::from_millis(500) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let health = self.validator.health();
+            if health.issuers().iter().all(|issuer| issuer.next_try.is_none_or(|left| !left.is_zero())) {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn check(&self, token: &str) -> Result<AccessToken, Rejection> {
+        self.validator.check(&Credentials::bearer(token), &self.read)
+    }
+
+    /// Asks the API, over HTTP.
+    pub(crate) async fn ask(&mut self, token: &str) -> Result<Answer, Failure> {
+        let request = Request::get("/").header("host", "api").header("authorization", format!("Bearer {token}"));
+        self.client.ready().await?;
+        let response = self.client.send_request(request.body(Empty::new())?).await?;
+        let (head, body) = response.into_parts();
+        body.collect().await?;
+        let retry_after = head.headers.get("retry-after").and_then(|value| value.to_str().ok());
+        Ok(Answer { status: head.status, retry_after: retry_after.map(str::to_owned) })
+    }
+
+    /// How often the issuer was asked for its key set, answered or not.
+    pub(crate) fn fetches(&self) -> u64 {
+        self.proxy.requests("/jwks")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// The real time, for what is measured.
+pub(crate) fn uptime() -> Duration {
+    static STOPWATCH: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
+    STOPWATCH.now().uptime()
+}
+
+/// The token with another name of a key, as a stranger would make it: no signature is needed for a key that nobody has.
+pub(crate) fn with_unknown_key(token: &str, number: u64) -> String {
+    let header = format!(r#"{{"alg":"Ed25519","typ":"at+jwt","kid":"unknown-{number}"}}"#);
+    let rest = token.split_once('.').map_or("", |(_, rest)| rest);
+    format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header))
+}
+
+/// The middle and the slowest of a thousand.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Spread {
+    pub(crate) p50: Duration,
+    pub(crate) p999: Duration,
+}
+
+pub(crate) fn spread(mut times: Vec<Duration>) -> Spread {
+    times.sort_unstable();
+    let at = |per_mille: usize| {
+        let place = times.len().saturating_mul(per_mille).checked_div(1000).unwrap_or(0);
+        times.get(place.min(times.len().saturating_sub(1))).copied().unwrap_or_default()
+    };
+    Spread { p50: at(500), p999: at(999) }
+}
