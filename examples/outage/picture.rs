@@ -30,7 +30,7 @@ const PANELS: [Panel; 5] = [
 ];
 
 pub(crate) fn svg(samples: &[Sample], marks: &[Mark], end: Duration) -> String {
-    let x = |at: Duration| LEFT + (WIDTH - LEFT - 20.0) * at.as_secs_f64() / end.as_secs_f64();
+    let x = |at: Duration| LEFT + (WIDTH - LEFT - 110.0) * at.as_secs_f64() / end.as_secs_f64();
     let panels = PANELS.len();
     let height = TOP + (PANEL + GAP) * f64::from(u32::try_from(panels).unwrap_or(0)) + 40.0;
     let mut out = format!(
@@ -84,7 +84,7 @@ pub(crate) fn svg(samples: &[Sample], marks: &[Mark], end: Duration) -> String {
             top + PANEL / 2.0,
             top + PANEL / 2.0 + 14.0,
             top + PANEL,
-            WIDTH - 20.0,
+            WIDTH - 110.0,
             top + PANEL,
             points.join(" ")
         );
