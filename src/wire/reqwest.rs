@@ -94,7 +94,8 @@ impl ReqwestFetch {
     /// Shows this certificate to a host that asks for one (mutual TLS): the certificate, those between it and its authority,
     /// and the private key, in PEM and in any order.
     ///
-    /// None by default.
+    /// None by default. Hosts of issuers that a resolver names do not see it, unless they may lie at private addresses
+    /// ([`Tenants::allow_private_addresses`](crate::Tenants::allow_private_addresses)).
     ///
     /// # Errors
     /// [`ConfigError`] if a certificate or a private key is missing or cannot be read, or if they do not belong together. It
@@ -181,12 +182,12 @@ impl ReqwestFetch {
             Roots::SystemAnd(roots) => builder.tls_certs_merge(roots.iter().cloned()),
             Roots::Only(roots) => builder.tls_certs_only(roots.iter().cloned()),
         };
-        let builder = match &self.identity {
-            Some(identity) => builder.identity(identity.clone()),
-            None => builder,
-        };
         let builder = match limits.addresses {
-            Addresses::Any => builder,
+            // Who may name a host here is no friend who should learn which program this is.
+            Addresses::Any => match &self.identity {
+                Some(identity) => builder.identity(identity.clone()),
+                None => builder,
+            },
             confined @ Addresses::Public => builder.dns_resolver(resolver::Filtered(confined)),
         };
         builder.build().map_err(|error| Arc::from(Box::<dyn Error + Send + Sync>::from(error)))
