@@ -95,7 +95,7 @@ impl ReqwestFetch {
     /// and the private key, in PEM and in any order.
     ///
     /// None by default. Hosts of issuers that a resolver names do not see it, unless they may lie at private addresses
-    /// ([`Tenants::allow_private_addresses`](crate::Tenants::allow_private_addresses)).
+    /// ([`DangerousTenants::allow_private_addresses`](crate::DangerousTenants::allow_private_addresses)).
     ///
     /// # Errors
     /// [`ConfigError`] if a certificate or a private key is missing or cannot be read, or if they do not belong together. It
