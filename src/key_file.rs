@@ -2,11 +2,9 @@
 
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::keys::saved::{LONGEST, RestoreError, SavedKeys, SealingSecret};
 
@@ -73,14 +71,11 @@ impl KeyFile {
 
     /// A name in the same folder that nobody else has.
     fn beside(&self, folder: &Path) -> io::Result<PathBuf> {
-        static WRITTEN: AtomicU64 = AtomicU64::new(0);
         let name = self.path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
         let mut beside = std::ffi::OsString::from(".");
         beside.push(name);
-        // Two containers on one volume may both be process 1.
-        let chance = RandomState::new().hash_one(number);
-        beside.push(format!(".{}-{number}-{chance:016x}", process::id()));
+        // By chance: two containers on one volume may both be process 1.
+        beside.push(format!(".{:016x}", RandomState::new().build_hasher().finish()));
         Ok(folder.join(beside))
     }
 }
@@ -97,7 +92,7 @@ fn write_through(path: &Path, document: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{process, thread};
 
     use super::*;
 

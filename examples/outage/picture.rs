@@ -14,6 +14,9 @@ const LEFT: f64 = 110.0;
 const PANEL: f64 = 90.0;
 const GAP: f64 = 30.0;
 const TOP: f64 = 120.0;
+/// Room for the last name and for the hours.
+const RIGHT: f64 = 110.0;
+const BOTTOM: f64 = 40.0;
 
 /// What one panel draws: its name, its unit, and the value of a sample.
 type Panel = (&'static str, &'static str, fn(&Sample, Option<&Sample>) -> f64);
@@ -30,9 +33,9 @@ const PANELS: [Panel; 5] = [
 ];
 
 pub(crate) fn svg(samples: &[Sample], marks: &[Mark], end: Duration) -> String {
-    let x = |at: Duration| LEFT + (WIDTH - LEFT - 110.0) * at.as_secs_f64() / end.as_secs_f64();
+    let x = |at: Duration| LEFT + (WIDTH - LEFT - RIGHT) * at.as_secs_f64() / end.as_secs_f64();
     let panels = PANELS.len();
-    let height = TOP + (PANEL + GAP) * f64::from(u32::try_from(panels).unwrap_or(0)) + 40.0;
+    let height = TOP + (PANEL + GAP) * f64::from(u32::try_from(panels).unwrap_or(0)) + BOTTOM;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"11\">\n\
          <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n\
@@ -50,16 +53,16 @@ pub(crate) fn svg(samples: &[Sample], marks: &[Mark], end: Duration) -> String {
             out,
             "<rect x=\"{from:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{fill}\"/>",
             to - from + 0.2,
-            height - TOP - 40.0
+            height - TOP - BOTTOM
         );
     }
-    for (at, name) in marks.iter().filter(|(_, name)| !name.is_empty()) {
+    for (at, name) in marks {
         let at = x(*at);
         let _ = writeln!(
             out,
             "<line x1=\"{at:.1}\" y1=\"{TOP}\" x2=\"{at:.1}\" y2=\"{:.1}\" stroke=\"#999\" stroke-dasharray=\"2 3\"/>\n\
              <text x=\"{at:.1}\" y=\"{:.1}\" transform=\"rotate(-35 {at:.1} {:.1})\">{name}</text>",
-            height - 40.0,
+            height - BOTTOM,
             TOP - 6.0,
             TOP - 6.0
         );
@@ -84,7 +87,7 @@ pub(crate) fn svg(samples: &[Sample], marks: &[Mark], end: Duration) -> String {
             top + PANEL / 2.0,
             top + PANEL / 2.0 + 14.0,
             top + PANEL,
-            WIDTH - 110.0,
+            WIDTH - RIGHT,
             top + PANEL,
             points.join(" ")
         );
@@ -123,10 +126,6 @@ pub(crate) fn json(samples: &[Sample], marks: &[Mark]) -> Result<String, Failure
             })
         })
         .collect();
-    let marks: Vec<_> = marks
-        .iter()
-        .filter(|(_, name)| !name.is_empty())
-        .map(|(at, name)| json!({ "at_seconds": at.as_secs(), "what": name }))
-        .collect();
+    let marks: Vec<_> = marks.iter().map(|(at, name)| json!({ "at_seconds": at.as_secs(), "what": name })).collect();
     Ok(serde_json::to_string_pretty(&json!({ "marks": marks, "samples": samples }))?)
 }

@@ -22,7 +22,7 @@ enum Act {
 }
 
 /// The hour of the story, its name in the picture, and what happens.
-const ACTS: [(u64, &str, Act); 14] = [
+const ACTS: [(u64, &str, Act); 13] = [
     (2, "a successor is published", Act::Tell("ahead")),
     (3, "the successor signs", Act::Tell("newest")),
     (5, "the old key is withdrawn", Act::Tell("retire")),
@@ -36,11 +36,10 @@ const ACTS: [(u64, &str, Act); 14] = [
     (17, "the issuer is gone", Act::Outage),
     (42, "it is back", Act::Calm),
     (43, "rotation without overlap", Act::Tell("rotate")),
-    (44, "", Act::Calm),
 ];
-const END: u64 = 44;
+const END: Duration = hours(44);
 /// Of each token.
-const LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
+const LIFETIME: Duration = hours(2);
 
 /// What was seen in one step.
 pub(crate) struct Sample {
@@ -69,9 +68,8 @@ pub(crate) async fn run(scale: Scale, folder: PathBuf) -> Result<(), Failure> {
     let mut acts = ACTS.into_iter().peekable();
     let (mut at, mut act) = (Duration::ZERO, Act::Calm);
     let mut token = world.mint(LIFETIME)?;
-    let end = HOUR.saturating_mul(u32::try_from(END)?);
-    while at < end {
-        while let Some((_, _, next)) = acts.next_if(|(hour, ..)| HOUR.as_secs().saturating_mul(*hour) <= at.as_secs()) {
+    while at < END {
+        while let Some((_, _, next)) = acts.next_if(|(hour, ..)| hours(*hour) <= at) {
             act = begin(&mut world, next)?;
             if matches!(next, Act::Tell(_)) {
                 token = world.mint(LIFETIME)?;
@@ -81,7 +79,7 @@ pub(crate) async fn run(scale: Scale, folder: PathBuf) -> Result<(), Failure> {
             token = world.mint(LIFETIME)?;
         }
         samples.push(sample(&mut world, &token, at, act, (requests, checks)).await?);
-        tell(samples.last(), &samples)?;
+        tell(&samples)?;
         world.advance(step)?;
         if act != Act::Slow {
             world.settle().await;
@@ -89,16 +87,18 @@ pub(crate) async fn run(scale: Scale, folder: PathBuf) -> Result<(), Failure> {
         at = at.saturating_add(step);
     }
     println!();
-    let marks: Vec<Mark> = ACTS
-        .into_iter()
-        .map(|(hour, name, _)| (Duration::from_secs(HOUR.as_secs().saturating_mul(hour)), name))
-        .collect();
+    let named = ACTS.into_iter().filter(|(_, name, _)| !name.is_empty());
+    let marks: Vec<Mark> = named.map(|(hour, name, _)| (hours(hour), name)).collect();
     std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join("timeline.svg"), picture::svg(&samples, &marks, end))?;
+    std::fs::write(folder.join("timeline.svg"), picture::svg(&samples, &marks, END))?;
     std::fs::write(folder.join("result.json"), picture::json(&samples, &marks)?)?;
     println!("the timeline is in {}", folder.display());
     let false_rejects: u32 = samples.iter().map(|sample| sample.false_rejects).sum();
     if false_rejects == 0 { Ok(()) } else { Err(format!("{false_rejects} good tokens were refused").into()) }
+}
+
+const fn hours(count: u64) -> Duration {
+    Duration::from_secs(HOUR.as_secs().saturating_mul(count))
 }
 
 fn begin(world: &mut World, act: Act) -> Result<Act, Failure> {
@@ -151,13 +151,13 @@ async fn sample(
 }
 
 /// The live line; a line an hour where nobody watches.
-fn tell(last: Option<&Sample>, all: &[Sample]) -> Result<(), Failure> {
-    let Some(last) = last else { return Ok(()) };
+fn tell(samples: &[Sample]) -> Result<(), Failure> {
+    let Some(last) = samples.last() else { return Ok(()) };
     let is_live = std::io::stdout().is_terminal();
     if !is_live && !last.at.as_secs().is_multiple_of(HOUR.as_secs()) {
         return Ok(());
     }
-    let sum = |count: fn(&Sample) -> u32| all.iter().map(count).sum::<u32>();
+    let sum = |count: fn(&Sample) -> u32| samples.iter().map(count).sum::<u32>();
     let line = format!(
         "{:>2} h  accepted {:>6}  false rejects {}  503 {:>5}  fetches {:>4}  check p50 {:>5.1} us p99.9 {:>6.1} us  {:?}",
         last.at.as_secs().checked_div(HOUR.as_secs()).unwrap_or(0),

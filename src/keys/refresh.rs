@@ -19,7 +19,7 @@
 //! computer that slept can make them young.
 
 #[path = "refresh/jitter.rs"]
-mod jitter;
+pub(crate) mod jitter;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -43,7 +43,7 @@ pub(crate) struct Vouched {
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) jwks_uri: Endpoint,
-    /// Where the metadata lay; `None` where none is needed, or it is not known any more.
+    /// Where the metadata lay; `None` where none is needed.
     pub(crate) form: Option<WellKnown>,
     /// When the metadata was read.
     pub(crate) at: Timestamp,
@@ -52,10 +52,8 @@ pub(crate) struct Found {
 /// What is thought of the place where the keys lay the last time.
 #[derive(Clone, Debug)]
 pub(crate) enum Known {
-    /// It is unknown, or there were no keys there; the metadata may lie where it lay.
-    Nothing(Option<WellKnown>),
-    /// There were no keys there; the metadata lies where it lay, or cannot be read for now.
-    Form(WellKnown),
+    /// It is unknown, or there were no keys there; the metadata may lie at one of these addresses.
+    Nothing(Forms),
     /// They will be there still.
     Good(Found),
     /// It is time to look again; where that leads to nothing, they will be there still.
@@ -77,8 +75,7 @@ pub(crate) async fn find(
     let (forms, old) = match known {
         Known::Good(found) => return Ok(found),
         Known::Old(found) => (Forms::All(found.form), Some(found)),
-        Known::Nothing(form) => (Forms::All(form), None),
-        Known::Form(form) => (Forms::Only(form), None),
+        Known::Nothing(forms) => (forms, None),
     };
     let found = match discover(fetch, issuer.as_str(), remote.plain_http, limits, forms).await {
         Ok((metadata, form)) => match metadata.jwks_uri() {

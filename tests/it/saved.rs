@@ -12,6 +12,8 @@ use scopegate::{
     ScopePolicy, SealingSecret, Tenants, Validator, ValidatorBuilder,
 };
 
+use crate::rotation::soon;
+
 const API: &str = "https://api.example.test";
 const A: &str = "https://a.example.test";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -55,18 +57,6 @@ impl World {
 
 fn secret() -> SealingSecret {
     SealingSecret::new([7; 32]).unwrap()
-}
-
-/// Waits for the driver's thread, at most 5 s.
-#[track_caller]
-fn soon(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..5000 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    panic!("not soon: {what}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Spreads the load of many processes (splitmix64). Nothing secret depends on it.
 #[derive(Debug)]
-pub(super) struct Jitter(pub(super) u64);
+pub(crate) struct Jitter(pub(crate) u64);
 
 impl Jitter {
     /// Between half of it and all of it.
@@ -25,10 +25,16 @@ impl Jitter {
         Duration::from_millis(self.next().checked_rem(millis.saturating_add(1)).unwrap_or_default())
     }
 
-    pub(super) const fn next(&mut self) -> u64 {
+    pub(crate) const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
+    }
+
+    /// What a test plays by chance: less than this.
+    #[cfg(test)]
+    pub(crate) const fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
     }
 }

@@ -122,7 +122,7 @@ impl Life {
 
     /// A number below this one.
     fn pick(&mut self, below: u64) -> u64 {
-        self.chance.next() % below
+        self.chance.below(below)
     }
 
     fn millis(&mut self, below: u64) -> Duration {

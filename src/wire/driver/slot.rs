@@ -15,8 +15,8 @@ use crate::jose::key_set::KeySet;
 use crate::keys::refresh::{Contents, Order, Outcome, Refresh, Unknown};
 use crate::keys::remote::{Found, Fresh, Known, Loaded, Vouched};
 use crate::keys::store::{Cause, KeyStore, Remote};
-use crate::metadata::WellKnown;
 use crate::observe::FetchCause;
+use crate::wire::discovery::Forms;
 use crate::wire::driver::Patience;
 use crate::wire::fetch::FetchError;
 
@@ -69,7 +69,6 @@ pub(super) struct Slot {
     lifetime: Duration,
     /// Where the keys lay the last time.
     found: Option<Found>,
-    form: Option<WellKnown>,
     /// Since when a key is missing that ought to have been there: it may lie elsewhere by now.
     doubtful: Option<Timestamp>,
     /// Whether there was no key set at that place, so that the metadata is read next.
@@ -154,7 +153,6 @@ impl Slot {
             seen: None,
             lifetime: Duration::ZERO,
             found: None,
-            form: None,
             doubtful: None,
             is_lost: false,
             is_in_vain: false,
@@ -208,12 +206,12 @@ impl Slot {
     /// Where to look for the keys: not where there were none, and by the metadata again once it is old, or a key was missing.
     /// A flood of unknown keys makes the metadata be read once in minutes: time, and who asks for it, does otherwise.
     pub(super) fn known(&self, order: Order, now: Timestamp) -> Known {
-        let Some(found) = self.found.clone() else { return Known::Nothing(self.form) };
+        let Some(found) = self.found.clone() else { return Known::Nothing(Forms::All(None)) };
         if self.is_lost {
-            return match self.form {
-                Some(form) if self.misses < MISSES_ANYWHERE => Known::Form(form),
-                form => Known::Nothing(form),
-            };
+            return Known::Nothing(match found.form {
+                Some(form) if self.misses < MISSES_ANYWHERE => Forms::Only(form),
+                form => Forms::All(form),
+            });
         }
         let age = now.since(found.at);
         let is_old = match order.cause {
@@ -222,7 +220,7 @@ impl Slot {
             FetchCause::UnknownKey => {
                 self.doubtful.is_some_and(|since| now.since(since) >= DOUBT) && age >= METADATA_AGE_IN_DOUBT
             }
-            _ => false,
+            FetchCause::NoKeys | FetchCause::BadSignature => false,
         };
         if is_old { Known::Old(found) } else { Known::Good(found) }
     }
@@ -295,17 +293,13 @@ impl Slot {
                 Ok(Loaded::Keys(_) | Loaded::Unchanged { .. }) | Err(_) => News::Late,
             };
         }
-        let was_read = match arrival.found {
-            Some(found) => {
-                if self.found.as_ref().is_none_or(|before| before.at != found.at) {
-                    (self.doubtful, self.is_in_vain) = (None, false);
-                }
-                self.form = found.form.or(self.form);
-                self.found = Some(found);
-                true
+        let was_read = arrival.found.is_some();
+        if let Some(found) = arrival.found {
+            if self.found.as_ref().is_none_or(|before| before.at != found.at) {
+                (self.doubtful, self.is_in_vain) = (None, false);
             }
-            None => false,
-        };
+            self.found = Some(found);
+        }
         let news = match arrival.outcome {
             Ok(Loaded::Keys(fresh)) => self.install(order, *fresh, now),
             Ok(Loaded::Unchanged { lifetime }) => {

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use super::*;
 use crate::issuer::Issuer;
 use crate::keys::refresh::MAX_STALE;
+use crate::keys::refresh::jitter::Jitter;
 use crate::wire::fetch::Fetching;
 use hand_over::HandOver;
 
@@ -27,19 +28,6 @@ const IDENTIFIER: &str = "https://id.example.com";
 /// RFC 7517 A.1.
 const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
     "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
-
-/// splitmix64.
-#[derive(Debug)]
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % end
-    }
-}
 
 #[derive(Debug)]
 struct Hand(Mutex<Timestamp>);
@@ -52,7 +40,7 @@ impl Clock for Hand {
 
 /// Keys, a failure, or a panic.
 #[derive(Debug)]
-struct Moody(Mutex<Chance>);
+struct Moody(Mutex<Jitter>);
 
 impl Fetch for Moody {
     fn fetch(&self, _: http::Request<Bytes>, _: FetchLimits) -> Fetching<'_> {
@@ -96,7 +84,7 @@ struct Stage {
     unread: Vec<Message>,
     clock: Arc<Hand>,
     callers: Vec<Caller>,
-    chance: Chance,
+    chance: Jitter,
     cancellations: Cancellations,
 }
 
@@ -106,7 +94,7 @@ impl Stage {
         let issuer = Issuer::jwks(IDENTIFIER, "https://id.example.com/keys").build(&defaults).unwrap();
         let clock = Arc::new(Hand(Mutex::new(Timestamp::new(1_700_000_000_000, Duration::from_secs(1)))));
         let plan = Plan {
-            fetch: Arc::new(Moody(Mutex::new(Chance(seed)))),
+            fetch: Arc::new(Moody(Mutex::new(Jitter(seed)))),
             clock: Arc::<Hand>::clone(&clock),
             issuers: [issuer].into(),
             tenants: None,
@@ -132,7 +120,7 @@ impl Stage {
         // Without chance of its own, so that one seed is one schedule.
         wire.slots.values_mut().for_each(|slot| slot.refresh = Refresh::new(seed, MAX_STALE));
         let (callers, unread) = (Vec::new(), Vec::new());
-        let chance = Chance(seed ^ 0x5C07_E6A7);
+        let chance = Jitter(seed ^ 0x5C07_E6A7);
         Self { wire, _inbox: inbox, messages, unread, clock, callers, chance, cancellations }
     }
 

@@ -16,6 +16,20 @@ struct Moving {
 }
 
 impl Moving {
+    /// A validator that has its keys from the old host, after it has moved and turned its keys over.
+    fn away(leaves_its_keys: bool) -> (TestClock, Arc<Self>, Validator) {
+        let clock = TestClock::at(1_800_000_000);
+        let issuer = issuer(A, &clock);
+        let left_behind = leaves_its_keys.then(|| issuer.jwks());
+        let moving = Arc::new(Self { issuer, left_behind, moved: false.into() });
+        let validator = Validator::builder(API).trust(Issuer::discover(A)).fetch(Arc::<Self>::clone(&moving) as _);
+        let validator = validator.clock(clock.clone()).build().unwrap();
+        block_on(validator.warm_up()).unwrap();
+        moving.moved.store(true, std::sync::atomic::Ordering::SeqCst);
+        moving.issuer.rotate();
+        (clock, moving, validator)
+    }
+
     fn has_moved(&self) -> bool {
         self.moved.load(std::sync::atomic::Ordering::SeqCst)
     }
@@ -48,13 +62,7 @@ impl Fetch for Moving {
 
 #[test]
 fn a_key_set_that_moved_to_another_host_is_found_when_the_old_host_is_gone() {
-    let clock = TestClock::at(1_800_000_000);
-    let moving = Arc::new(Moving { issuer: issuer(A, &clock), left_behind: None, moved: false.into() });
-    let validator = Validator::builder(API).trust(Issuer::discover(A)).fetch(Arc::<Moving>::clone(&moving) as _);
-    let validator = validator.clock(clock.clone()).build().unwrap();
-    block_on(validator.warm_up()).unwrap();
-    moving.moved.store(true, std::sync::atomic::Ordering::SeqCst);
-    moving.issuer.rotate();
+    let (clock, moving, validator) = Moving::away(false);
     let read = read();
     soon("the new host is found", || {
         clock.advance(seconds(61));
@@ -66,15 +74,7 @@ fn a_key_set_that_moved_to_another_host_is_found_when_the_old_host_is_gone() {
 /// Tokens of a key that the old host never gets come all the time, so that time alone never makes the keys be asked for.
 #[test]
 fn a_key_set_that_moved_is_found_while_the_old_host_still_serves_its_own() {
-    let clock = TestClock::at(1_800_000_000);
-    let issuer = issuer(A, &clock);
-    let left_behind = Some(issuer.jwks());
-    let moving = Arc::new(Moving { issuer, left_behind, moved: false.into() });
-    let validator = Validator::builder(API).trust(Issuer::discover(A)).fetch(Arc::<Moving>::clone(&moving) as _);
-    let validator = validator.clock(clock.clone()).build().unwrap();
-    block_on(validator.warm_up()).unwrap();
-    moving.moved.store(true, std::sync::atomic::Ordering::SeqCst);
-    moving.issuer.rotate();
+    let (clock, moving, validator) = Moving::away(true);
     let read = read();
     let minutes = (0..60).find(|_| {
         clock.advance(seconds(60));
