@@ -141,7 +141,8 @@ impl Rejection {
     }
 
     /// Whether `Validator::validate`, which may wait for the network, could decide what `Validator::check` could not. The
-    /// question is on its way already, so that a later `check` will find the answer.
+    /// question is on its way already, or in a crowd that asks at once the next `check` sends it, so that a later one will find
+    /// the answer.
     #[must_use]
     pub fn validate_could_decide(&self) -> bool {
         self.network == Network::CouldDecide

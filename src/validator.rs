@@ -285,9 +285,9 @@ impl Validator {
     /// Sends a need on its way; says whether `validate`, which waits for what comes of it, could decide otherwise.
     #[cfg(feature = "driver")]
     fn begin(&self, need: Need, meanwhile: &Refusal) -> Network {
-        let is_on_its_way = self.0.driver.start(need);
+        let is_served = self.0.driver.start(need);
         let is_soon = meanwhile.retry_after.is_none_or(|wait| wait <= SOON);
-        if is_on_its_way && is_soon { Network::CouldDecide } else { Network::MadeNoDifference }
+        if is_served && is_soon { Network::CouldDecide } else { Network::MadeNoDifference }
     }
 
     #[cfg(not(feature = "driver"))]

@@ -14,6 +14,20 @@ use super::sync::{Arc, AtomicUsize, Mutex, Ordering, PoisonError, TryLockError};
 /// Questions that nobody waits for and that may lie unread. More would only repeat them.
 const UNREAD: usize = 1024;
 
+/// What became of a question that nobody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Started {
+    /// It is on its way.
+    Sent,
+    /// Others ask at this very moment, or too much lies unread: it was dropped, and the next asks again. Who may wait is served.
+    Crowded,
+    /// There is no thread to ask.
+    Nobody,
+}
+
+/// Somebody else holds the lock, or a fork has copied it while it was held.
+struct InUse;
+
 /// Our end of a line to a thread.
 pub(super) trait Sender<M>: Clone {
     /// Whether the message will be read, unless the thread ends before.
@@ -65,22 +79,25 @@ impl<S> HandOver<S> {
         Self { line: Mutex::new(None) }
     }
 
-    /// Sends a question that nobody waits for; says whether it is on its way. Where somebody else is asking at this very moment, or
-    /// too much lies unread, it is dropped: the next asks again.
-    pub(super) fn start<M>(&self, process: u32, begin: impl FnOnce(Unread) -> Option<S>, question: M) -> bool
+    /// Sends a question that nobody waits for.
+    pub(super) fn start<M>(&self, process: u32, begin: impl FnOnce(Unread) -> Option<S>, question: M) -> Started
     where
         S: Sender<M>,
     {
         // Invariant 2.
-        let Some(line) = self.line_at_once(process, begin) else { return false };
+        let line = match self.line_at_once(process, begin) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Started::Nobody,
+            Err(InUse) => return Started::Crowded,
+        };
         if !line.unread.take() {
-            return false;
+            return Started::Crowded;
         }
-        let is_sent = line.sender.send(question);
-        if !is_sent {
-            line.unread.give_back();
+        if line.sender.send(question) {
+            return Started::Sent;
         }
-        is_sent
+        line.unread.give_back();
+        Started::Nobody
     }
 
     /// Sends a question whose answer somebody waits for, and gives him the line to watch: a thread that ends while the question is
@@ -101,7 +118,7 @@ impl<S> HandOver<S> {
     where
         S: Sender<M>,
     {
-        if let Some(line) = self.line_at_once(process, begin) {
+        if let Ok(Some(line)) = self.line_at_once(process, begin) {
             line.sender.send(word);
         }
     }
@@ -116,15 +133,14 @@ impl<S> HandOver<S> {
         }
     }
 
-    fn line_at_once<M>(&self, process: u32, begin: impl FnOnce(Unread) -> Option<S>) -> Option<Line<S>>
+    fn line_at_once<M>(&self, process: u32, begin: impl FnOnce(Unread) -> Option<S>) -> Result<Option<Line<S>>, InUse>
     where
         S: Sender<M>,
     {
         match self.line.try_lock() {
-            Ok(mut line) => living(&mut line, process, begin),
-            Err(TryLockError::Poisoned(line)) => living(&mut line.into_inner(), process, begin),
-            // A fork may also have copied the lock while it was held.
-            Err(TryLockError::WouldBlock) => None,
+            Ok(mut line) => Ok(living(&mut line, process, begin)),
+            Err(TryLockError::Poisoned(line)) => Ok(living(&mut line.into_inner(), process, begin)),
+            Err(TryLockError::WouldBlock) => Err(InUse),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::issuer_id::IssuerId;
 use crate::keys::refresh::Order;
 use crate::keys::store::Cause;
 use crate::tenants::Question;
-use crate::wire::driver::hand_over::{HandOver, Sender, Unread};
+use crate::wire::driver::hand_over::{HandOver, Sender, Started, Unread};
 use crate::wire::driver::resolving::Resolved;
 use crate::wire::driver::slot::Arrival;
 use crate::wire::driver::{Patience, Plan, Wire, unreachable};
@@ -104,11 +104,13 @@ impl Driver {
         Self { plan, hand_over: HandOver::new(), watch: Watch::new(drift) }
     }
 
-    /// Starts what is needed and does not wait; says whether it is on its way. Where too much is asked at once the question is
-    /// dropped: the next asks again.
+    /// Starts what is needed and does not wait; says whether there is a thread that sees to it, or will when it is asked again.
     pub(crate) fn start(&self, need: Need) -> bool {
         let question = Message::Needed { need, patience: Patience::OneAnswer, reply: None };
-        self.hand_over.start(process::id(), |unread| self.begin(unread), question)
+        match self.hand_over.start(process::id(), |unread| self.begin(unread), question) {
+            Started::Sent | Started::Crowded => true,
+            Started::Nobody => false,
+        }
     }
 
     /// Asks for what is needed; what came of it is the receiver's to wait for.

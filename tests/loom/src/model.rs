@@ -10,7 +10,7 @@ use loom::sync::{Arc, Notify};
 use loom::thread;
 
 use crate::clock::Timestamp;
-use crate::hand_over::{HandOver, Sender, Unread};
+use crate::hand_over::{HandOver, Sender, Started, Unread};
 use crate::keys::refresh::{Contents, Refresh};
 
 enum Message {
@@ -193,8 +193,10 @@ impl World {
         })
     }
 
+    /// Whether the question is on its way.
     pub fn start(&self) -> bool {
-        self.hand_over.start(1, |unread| Some(self.begin(unread)), Message::NeedsKeys(None))
+        let question = Message::NeedsKeys(None);
+        self.hand_over.start(1, |unread| Some(self.begin(unread)), question) == Started::Sent
     }
 
     pub fn ask(&self) -> Answer {
