@@ -18,6 +18,7 @@ const JUDGED: &str = "scopegate_judged_total";
 const JUDGED_DURATION: &str = "scopegate_judged_duration_seconds";
 const FETCHES: &str = "scopegate_key_fetches_total";
 const FETCH_DURATION: &str = "scopegate_key_fetch_duration_seconds";
+const METADATA_FAILURES: &str = "scopegate_metadata_failures_total";
 const CHANGES: &str = "scopegate_key_changes_total";
 const STATE: &str = "scopegate_keys_state";
 const KEYS: &str = "scopegate_keys";
@@ -206,6 +207,9 @@ impl Observe for MetricsObserver {
         match event {
             Event::FetchBegan { issuer, .. } => self.began(issuer),
             Event::FetchEnded { issuer, cause, took, outcome } => self.ended(issuer, *cause, *took, outcome),
+            Event::MetadataFailed { issuer, .. } => {
+                counter!(METADATA_FAILURES, "issuer" => self.label(issuer)).increment(1);
+            }
             Event::KeysChanged { issuer, after, .. } => {
                 counter!(CHANGES, "issuer" => self.label(issuer)).increment(1);
                 self.set_keys(issuer, after);
@@ -258,6 +262,7 @@ fn describe() {
     describe_histogram!(JUDGED_DURATION, Unit::Seconds, "How long judging took, waiting for the network included.");
     describe_counter!(FETCHES, Unit::Count, "Fetches of keys that ended, by issuer, cause and outcome.");
     describe_histogram!(FETCH_DURATION, Unit::Seconds, "How long fetching keys took.");
+    describe_counter!(METADATA_FAILURES, Unit::Count, "Times that an issuer's metadata could not be read again.");
     describe_counter!(CHANGES, Unit::Count, "Times that the keys of an issuer became others.");
     describe_gauge!(STATE, Unit::Count, "1 for the state that the keys of an issuer are in, 0 for the others.");
     describe_gauge!(KEYS, Unit::Count, "Keys of an issuer that are in use.");

@@ -83,6 +83,13 @@ pub enum Event {
         /// What came of it.
         outcome: FetchOutcome,
     },
+    /// The issuer's metadata was to be read again, and could not be. Its keys are asked for where they lay.
+    MetadataFailed {
+        /// Whose metadata.
+        issuer: IssuerId,
+        /// What went wrong.
+        error: Arc<dyn Error + Send + Sync>,
+    },
     /// The keys that tokens are judged by are others than before.
     KeysChanged {
         /// Whose keys.

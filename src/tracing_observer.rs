@@ -130,6 +130,10 @@ impl Observe for TracingObserver {
             Event::FetchEnded { issuer, cause, took, outcome } => {
                 self.ended(issuer, *cause, took.as_secs_f64(), outcome);
             }
+            Event::MetadataFailed { issuer, error } => warn!(
+                name: "metadata_failed", target: KEYS,
+                issuer = issuer.as_str(), error = words(&**error), "metadata could not be read again"
+            ),
             Event::KeysChanged { issuer, before, after } => keys_changed(issuer, before, after),
             Event::StateChanged { issuer, before, after } => state_changed(issuer, *before, *after),
             Event::Restored { issuer, age } => info!(

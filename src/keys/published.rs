@@ -8,7 +8,7 @@ use crate::health::KeyState;
 use crate::keys::unknown_key::UnknownKey;
 
 /// How long a kid that the issuer did not have counts as absent.
-const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+const REMEMBERED_FOR: Duration = Duration::from_secs(30);
 /// Keys so young have judged every kid that they do not have.
 const JUDGED_FOR: Duration = Duration::from_secs(30);
 

@@ -360,7 +360,7 @@ impl Refresh {
     fn back_off(&mut self, now: Timestamp, retry_after: Option<Duration>) {
         let earlier = self.failure.as_ref().map_or(0, |failure| failure.count);
         let doubled = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(earlier)).min(LONGEST_WAIT);
-        let asked = retry_after.map_or(Duration::ZERO, |asked| asked.clamp(RETRY_AFTER.0, RETRY_AFTER.1));
+        let asked = retry_after.map_or(Duration::ZERO, as_long_as_is_sane);
         self.failure = Some(Failure {
             at: now,
             count: earlier.saturating_add(1),
@@ -413,6 +413,11 @@ impl Refresh {
             self.remembered.pop_front();
         }
     }
+}
+
+/// How long a `Retry-After` is obeyed.
+pub(crate) fn as_long_as_is_sane(retry_after: Duration) -> Duration {
+    retry_after.clamp(RETRY_AFTER.0, RETRY_AFTER.1)
 }
 
 /// How long ago `earlier` was by the monotonic clock.

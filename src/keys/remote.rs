@@ -60,7 +60,7 @@ pub(crate) enum Known {
     Old(Found),
 }
 
-/// Finds where the keys of an issuer lie.
+/// Finds where the keys of an issuer lie. With an error it is where they lay: the metadata was to be read again and could not be.
 pub(crate) async fn find(
     fetch: &dyn Fetch,
     limits: FetchLimits,
@@ -68,12 +68,12 @@ pub(crate) async fn find(
     remote: &RemoteKeys,
     known: Known,
     now: Timestamp,
-) -> Result<Found, FetchError> {
+) -> Result<(Found, Option<FetchError>), FetchError> {
     if let Place::Jwks(url) = &remote.place {
-        return Ok(Found { jwks_uri: url.clone(), form: None, at: now });
+        return Ok((Found { jwks_uri: url.clone(), form: None, at: now }, None));
     }
     let (forms, old) = match known {
-        Known::Good(found) => return Ok(found),
+        Known::Good(found) => return Ok((found, None)),
         Known::Old(found) => (Forms::All(found.form), Some(found)),
         Known::Nothing(forms) => (forms, None),
     };
@@ -85,8 +85,8 @@ pub(crate) async fn find(
         Err(error) => Err(error),
     };
     match (found, old) {
-        (Err(_), Some(old)) => Ok(old),
-        (found, _) => found,
+        (Err(error), Some(old)) => Ok((old, Some(error))),
+        (found, _) => found.map(|found| (found, None)),
     }
 }
 

@@ -259,12 +259,12 @@ impl Wire {
         let loading = tokio::spawn(async move {
             let limits = FetchLimits { addresses: addresses(&remote), ..FetchLimits::default() };
             let loading = async {
-                let found = match find(&*fetch, limits, &name, &remote, known, now).await {
+                let (found, unread) = match find(&*fetch, limits, &name, &remote, known, now).await {
                     Ok(found) => found,
                     Err(error) => return Arrival::failed(error),
                 };
                 let outcome = load(&*fetch, limits, &found.jwks_uri, &validators).await;
-                Arrival { found: Some(found), outcome }
+                Arrival { found: Some(found), unread, outcome }
             };
             let timely = tokio::time::timeout(LONGEST_LOAD, loading).await;
             timely.unwrap_or(Arrival::failed(FetchError::TimedOut(LONGEST_LOAD)))
@@ -279,9 +279,13 @@ impl Wire {
         });
     }
 
-    fn arrived(&mut self, issuer: &IssuerId, number: u64, order: Order, arrival: Arrival) {
+    fn arrived(&mut self, issuer: &IssuerId, number: u64, order: Order, mut arrival: Arrival) {
         let now = self.plan.clock.now();
         let Some(slot) = self.slots.get_mut(issuer).filter(|slot| slot.number == number) else { return };
+        if let Some(error) = arrival.unread.take() {
+            slot.metadata_failed(&error, now);
+            self.news.tell(|| Event::MetadataFailed { issuer: issuer.clone(), error: Arc::new(error) });
+        }
         let news = slot.take_in(order, arrival, now);
         // Before anybody is answered: whoever hears that keys were fetched looks at once, from another thread.
         slot.publish(now);

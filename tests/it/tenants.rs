@@ -78,7 +78,7 @@ impl Rows {
 
 /// Remembers what it is told.
 #[derive(Debug, Default)]
-struct Ears(Mutex<Vec<Event>>);
+pub(crate) struct Ears(pub(crate) Mutex<Vec<Event>>);
 
 impl Observe for Ears {
     fn happened(&self, event: &Event) {

@@ -12,7 +12,7 @@ use crate::health::KeyState;
 use crate::issuer::{RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
-use crate::keys::refresh::{Contents, Order, Outcome, Refresh, Unknown};
+use crate::keys::refresh::{Contents, Order, Outcome, Refresh, Unknown, as_long_as_is_sane};
 use crate::keys::remote::{Found, Fresh, Known, Loaded, Vouched};
 use crate::keys::store::{Cause, KeyStore, Remote};
 use crate::observe::FetchCause;
@@ -42,12 +42,14 @@ const UNSEEN: Duration = Duration::from_secs(60 * 60);
 pub(super) struct Arrival {
     /// Where the keys lie, if that could be found out.
     pub(super) found: Option<Found>,
+    /// Why the metadata, which was to be read again, could not be.
+    pub(super) unread: Option<FetchError>,
     pub(super) outcome: Result<Loaded, FetchError>,
 }
 
 impl Arrival {
     pub(super) const fn failed(error: FetchError) -> Self {
-        Self { found: None, outcome: Err(error) }
+        Self { found: None, unread: None, outcome: Err(error) }
     }
 }
 
@@ -69,6 +71,8 @@ pub(super) struct Slot {
     lifetime: Duration,
     /// Where the keys lay the last time.
     found: Option<Found>,
+    /// The uptime before which the metadata is not read: its host has asked for that.
+    metadata_from: Duration,
     /// Since when a key is missing that ought to have been there: it may lie elsewhere by now.
     doubtful: Option<Timestamp>,
     /// Whether there was no key set at that place, so that the metadata is read next.
@@ -153,6 +157,7 @@ impl Slot {
             seen: None,
             lifetime: Duration::ZERO,
             found: None,
+            metadata_from: Duration::ZERO,
             doubtful: None,
             is_lost: false,
             is_in_vain: false,
@@ -207,6 +212,9 @@ impl Slot {
     /// A flood of unknown keys makes the metadata be read once in minutes: time, and who asks for it, does otherwise.
     pub(super) fn known(&self, order: Order, now: Timestamp) -> Known {
         let Some(found) = self.found.clone() else { return Known::Nothing(Forms::All(None)) };
+        if now.uptime() < self.metadata_from {
+            return Known::Good(found);
+        }
         if self.is_lost {
             return Known::Nothing(match found.form {
                 Some(form) if self.misses < MISSES_ANYWHERE => Forms::Only(form),
@@ -359,6 +367,12 @@ impl Slot {
         self.is_lost = was_read && (self.is_in_vain || self.misses.is_multiple_of(MISSES));
         self.misses = self.misses.wrapping_add(1);
         self.last_error = Some(error);
+    }
+
+    /// The metadata was to be read again and could not be.
+    pub(super) fn metadata_failed(&mut self, error: &FetchError, now: Timestamp) {
+        let asked = error.retry_after().map_or(Duration::ZERO, as_long_as_is_sane);
+        self.metadata_from = now.uptime().saturating_add(asked);
     }
 
     /// Answers whoever waited for this order. Who joined it late, and did not find its key, may cause another.

@@ -126,6 +126,23 @@ fn row_j52_fault_row_14_a_rotation_without_overlap_costs_one_fetch_and_refuses_n
     assert!(world.check(&old).is_err(), "J52 the old key from then on");
 }
 
+#[test]
+fn row_j52_fault_row_14_a_key_that_is_used_before_it_is_published_is_refused_for_30_s_at_most() {
+    let world = World::warm();
+    world.clock.advance(seconds(31));
+    let unpublished = Fault::body(world.issuer.jwks()).at(Endpoint::Jwks).times(1);
+    world.issuer.rotate();
+    world.issuer.script(unpublished);
+    let new = world.token().mint();
+    assert_eq!(refused(block_on(world.validate(&new))), Reason::UnknownKey, "J52 it is not there");
+    world.clock.advance(Duration::from_millis(29_999));
+    assert_eq!(refused(block_on(world.validate(&new))), Reason::UnknownKey);
+    assert_eq!(world.asked(), (1, 2), "J52 nobody is asked twice for one key");
+    world.clock.advance(Duration::from_millis(1));
+    assert!(block_on(world.validate(&new)).is_ok(), "J52 at most 30 s");
+    assert_eq!(world.asked(), (1, 3));
+}
+
 /// The kids that were left out, for each change of the keys.
 #[derive(Debug, Default)]
 struct Changes(Mutex<Vec<Vec<String>>>);

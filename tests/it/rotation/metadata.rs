@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use scopegate::{Fetch, FetchLimits, Fetching, KeyState};
+use scopegate::{Event, Fetch, FetchLimits, Fetching, KeyState};
 
 use super::*;
+use crate::tenants::Ears;
 
 const TENANT: &str = "https://a.example.test/tenant";
 const OPENID: &str = "/tenant/.well-known/openid-configuration";
@@ -130,4 +131,41 @@ fn metadata_that_cannot_be_read_again_leaves_the_keys_where_they_are() {
         let health = world.validator.health();
         assert_eq!(health.issuer(A).map(|issuer| (issuer.state, issuer.failures)), Some((KeyState::Fresh, 0)));
     }
+}
+
+#[test]
+fn metadata_that_cannot_be_read_again_is_told_and_its_host_is_left_alone_as_long_as_it_asks() {
+    let mut world = World::new();
+    let ears = Arc::new(Ears::default());
+    let builder = Validator::builder(API).trust(Issuer::discover(A)).fetch(world.issuer.fetch());
+    world.validator = builder.clock(world.clock.clone()).observe(Arc::<Ears>::clone(&ears) as _).build().unwrap();
+    block_on(world.validator.warm_up()).unwrap();
+    let fault = Fault::status(503).with_header("retry-after", "1700");
+    world.issuer.script(fault.at(Endpoint::OpenIdConfiguration).at(Endpoint::OAuthMetadata));
+    let told = |times: usize| {
+        soon("it is told", || {
+            let heard = ears.0.lock().unwrap();
+            let failed = heard.iter().filter_map(|event| match event {
+                Event::MetadataFailed { issuer, error } => Some((issuer.to_string(), error.to_string())),
+                _ => None,
+            });
+            let failed: Vec<_> = failed.collect();
+            assert!(failed.len() <= times, "{failed:?}");
+            failed == vec![(A.to_owned(), "unexpected status 503 Service Unavailable".to_owned()); times]
+        });
+    };
+    (0..11).for_each(|_| five_minutes(&world));
+    assert_eq!(world.asked(), (1, 12));
+    told(0);
+    five_minutes(&world);
+    let asked = world.asked().0;
+    assert!(asked > 1, "an hour has passed");
+    told(1);
+    (0..5).for_each(|_| five_minutes(&world));
+    block_on(world.validator.refresh_now()).unwrap();
+    assert_eq!(world.asked().0, asked, "1,500 s later");
+    five_minutes(&world);
+    assert!(world.asked().0 > asked, "1,800 s later");
+    told(2);
+    assert_eq!(world.validator.health().issuers()[0].failures, 0, "its keys are as good as before");
 }

@@ -50,6 +50,10 @@ fn every_event_has_its_series() {
         (turned(KeyState::NeverLoaded, KeyState::Fresh), states("fresh")),
         (turned(KeyState::Fresh, KeyState::Stale), states("stale")),
         (turned(KeyState::Stale, KeyState::Expired), states("expired")),
+        (
+            Event::MetadataFailed { issuer: a(), error: broken("no") },
+            vec![(own("scopegate_metadata_failures_total"), 1.0)],
+        ),
         (Event::Restored { issuer: a(), age: seconds(1) }, one(r#"scopegate_key_restores_total{outcome="restored"}"#)),
         (
             Event::RestoreRefused { issuer: a(), error: broken("no") },

@@ -37,6 +37,12 @@ fn every_event_has_its_level_its_target_its_name_and_its_fields() {
             ),
         ),
         (
+            Event::MetadataFailed { issuer: a(), error: broken("gone") },
+            format!(
+                r#"WARN scopegate::keys metadata_failed: message=metadata could not be read again {issuer} error="gone""#
+            ),
+        ),
+        (
             Event::Restored { issuer: a(), age: seconds(90) },
             format!("INFO scopegate::keys restored: message=saved keys serve {issuer} age_seconds=90.0"),
         ),
