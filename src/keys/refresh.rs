@@ -120,6 +120,21 @@ pub(crate) struct Refresh {
     remembered: VecDeque<Remembered>,
 }
 
+/// What outlasts a machine: what its issuer is owed.
+#[derive(Debug)]
+pub(crate) struct Restraint {
+    whole_at: Duration,
+    failure: Option<Failure>,
+}
+
+impl Restraint {
+    /// Whether it holds anybody back still.
+    pub(crate) fn is_current(&self, now: Timestamp) -> bool {
+        let is_waiting = |failure: &Failure| steady_since(now, failure.at) < failure.wait;
+        self.whole_at > now.uptime() || self.failure.as_ref().is_some_and(is_waiting)
+    }
+}
+
 #[derive(Debug)]
 struct Open {
     order: Order,
@@ -159,6 +174,17 @@ impl Refresh {
             pending: Vec::new(),
             remembered: VecDeque::new(),
         }
+    }
+
+    /// What holds a machine back that is given up, if anything does.
+    pub(crate) fn into_restraint(self, now: Timestamp) -> Option<Restraint> {
+        let restraint = Restraint { whole_at: self.whole_at, failure: self.failure };
+        restraint.is_current(now).then_some(restraint)
+    }
+
+    /// The same issuer is back.
+    pub(crate) fn restrain(&mut self, restraint: Restraint) {
+        (self.whole_at, self.failure) = (restraint.whole_at, restraint.failure);
     }
 
     /// Keys were restored that are so old. What the issuer itself has said meanwhile counts for more.
@@ -220,8 +246,13 @@ impl Refresh {
 
     /// Work that time alone has made due.
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<Order> {
+        if self.is_due(now) { self.order_if_free(FetchCause::Timed, now) } else { None }
+    }
+
+    /// Whether there is such work.
+    pub(crate) fn is_due(&mut self, now: Timestamp) -> bool {
         self.give_up_lost(now);
-        if self.until_due(now)?.is_zero() { self.order_if_free(FetchCause::Timed, now) } else { None }
+        self.open.is_none() && self.until_due(now).is_some_and(|left| left.is_zero())
     }
 
     /// How long the driver may sleep before it asks [`due`](Self::due) again; for ever if `None`.
@@ -294,6 +325,16 @@ impl Refresh {
     /// Whether an order is open.
     pub(crate) const fn is_fetching(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Whether the open order was given because its time had come.
+    pub(crate) fn is_fetching_by_time(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.order.cause == FetchCause::Timed)
+    }
+
+    /// Whether the last order that was reported on came to nothing.
+    pub(crate) const fn is_failing(&self) -> bool {
+        self.failure.is_some()
     }
 
     /// What readers need to answer without asking this machine.

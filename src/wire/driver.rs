@@ -9,6 +9,7 @@
 //! 4. The thread ends when the last validator that it serves is dropped; nobody waits for it to end.
 //! 5. A panic in a [`Fetch`] is a failed fetch.
 
+mod due;
 mod hand_over;
 mod inbox;
 mod keeping;
@@ -32,7 +33,7 @@ use crate::endpoint::PrivateAddresses;
 use crate::issuer::{Defaults, RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::key_file::KeyFile;
-use crate::keys::refresh::{Order, Refresh};
+use crate::keys::refresh::{Order, Refresh, Restraint};
 use crate::keys::remote::{find, load};
 use crate::keys::saved::SavedKeys;
 use crate::keys::store::Cause;
@@ -102,6 +103,8 @@ struct Wire {
     unread: Unread,
     watch: Watch,
     slots: HashMap<IssuerId, Slot>,
+    /// Issuers that made room for others, while they are owed something.
+    let_go: HashMap<IssuerId, Restraint>,
     resolving: Resolving,
     keeping: Option<Keeping>,
     news: News,
@@ -117,6 +120,7 @@ impl Wire {
             unread,
             watch,
             slots: HashMap::new(),
+            let_go: HashMap::new(),
             resolving: Resolving::default(),
             keeping: plan.key_file.clone().map(Keeping::new),
             news,
@@ -140,8 +144,17 @@ impl Wire {
         let Some(remote) = issuer.remote.clone() else { return };
         self.numbers = self.numbers.saturating_add(1);
         let refresh = Refresh::new(self.seeds.hash_one(self.numbers), self.plan.defaults.max_stale);
-        let slot = Slot::new(issuer, remote, refresh, self.numbers, self.plan.clock.now());
+        let mut slot = Slot::new(issuer, remote, refresh, self.numbers, self.plan.clock.now());
+        if let Some(restraint) = self.let_go.remove(&issuer.rules.issuer) {
+            slot.refresh.restrain(restraint);
+            slot.publish(self.plan.clock.now());
+        }
+        slot.is_resolved = !self.is_trusted_by_name(issuer.rules.issuer.as_str());
         self.slots.insert(issuer.rules.issuer.clone(), slot);
+    }
+
+    fn is_trusted_by_name(&self, name: &str) -> bool {
+        self.plan.issuers.iter().any(|issuer| issuer.rules.issuer.as_str() == name)
     }
 
     async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
@@ -170,28 +183,6 @@ impl Wire {
             Message::Kept { result } => self.kept(result),
             Message::ClockTurned => {}
         }
-    }
-
-    /// Sends what time has made due and answers whoever has waited long enough. Says how long there is nothing to do.
-    fn do_what_is_due(&mut self) -> Duration {
-        let now = self.plan.clock.now();
-        self.watch.note(now);
-        let mut nap = self.resolve_what_is_due(now);
-        let mut due = Vec::new();
-        for slot in self.slots.values_mut() {
-            slot.answer_the_late(now);
-            tell_turn(&self.news, slot, now);
-            due.extend(slot.refresh.due(now).map(|order| (slot.issuer.clone(), order)));
-        }
-        for (issuer, order) in due {
-            self.send(&issuer, order);
-        }
-        nap = nap.min(self.keep(now).unwrap_or(nap));
-        for slot in self.slots.values() {
-            nap = nap.min(slot.next_wake(now).unwrap_or(nap));
-        }
-        // A moment, so that two clocks that round differently do not make the thread spin.
-        nap.max(Duration::from_millis(1))
     }
 
     fn needed(&mut self, need: Need, patience: Patience, reply: Option<oneshot::Sender<Supply>>) {

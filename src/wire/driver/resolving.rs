@@ -41,6 +41,8 @@ const EARNED: Duration = Duration::from_millis(50);
 const WAIT_FOR_RESOLVER: Duration = Duration::from_secs(5);
 /// How long a newcomer is not asked about after a failure, and how long an issuer that it has named before is not.
 const FAILED_FOR: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+/// Issuers that made room and are remembered for what they are owed.
+const MOST_LET_GO: usize = 10_000;
 /// How many may wait for one name.
 const MOST_WAITING: usize = 65_536;
 
@@ -101,7 +103,7 @@ impl Wire {
         let supply = match judge(answered, answer, (&tenants, &directory), &self.plan.defaults, now) {
             Word::Admitted { evicted } => {
                 if let Some(issuer) = evicted {
-                    self.slots.remove(&issuer);
+                    self.let_go(&issuer, now);
                     self.news.tell(|| Event::IssuerEvicted { issuer });
                 }
                 self.slots.remove(&*name);
@@ -136,11 +138,20 @@ impl Wire {
         self.resolving.settle(&name, &supply);
     }
 
+    /// An issuer makes room for another. It may be back in a moment, so it is not asked more often for that.
+    fn let_go(&mut self, issuer: &IssuerId, now: Timestamp) {
+        let restraint = self.slots.remove(issuer).and_then(|slot| slot.refresh.into_restraint(now));
+        self.let_go.retain(|_, restraint| restraint.is_current(now));
+        if let Some(restraint) = restraint.filter(|_| self.let_go.len() < MOST_LET_GO) {
+            self.let_go.insert(issuer.clone(), restraint);
+        }
+    }
+
     /// An issuer is trusted no longer. Where it was resolved anew meanwhile, its slot is a new one, and stays.
     pub(super) fn forgotten(&mut self, name: &str) {
         self.resolving.forget(name);
         // Those that are trusted by name are nobody's to withdraw.
-        if self.plan.issuers.iter().any(|issuer| issuer.rules.issuer.as_str() == name) {
+        if self.is_trusted_by_name(name) {
             return;
         }
         let is_back = self.plan.tenants.as_ref().is_some_and(|(_, directory)| directory.read().get(name).is_some());

@@ -62,6 +62,10 @@ pub(super) struct Slot {
     pub(super) asked: Timestamp,
     /// Which of all the slots that ever were: an answer to one that was evicted is nobody's.
     pub(super) number: u64,
+    /// Whether a resolver named it.
+    pub(super) is_resolved: bool,
+    /// Whether it is due, and too many others are being asked.
+    pub(super) is_held_back: bool,
     store: Arc<KeyStore>,
     keys: KeySet,
     document: Bytes,
@@ -150,6 +154,8 @@ impl Slot {
             refresh,
             asked: now,
             number,
+            is_resolved: false,
+            is_held_back: false,
             store: Arc::clone(&issuer.keys),
             keys: KeySet::default(),
             document: Bytes::new(),
@@ -197,7 +203,8 @@ impl Slot {
 
     pub(super) fn next_wake(&self, now: Timestamp) -> Option<Duration> {
         let deadlines = self.waiting.iter().map(|waiting| waiting.left(now)).min();
-        [deadlines, self.refresh.next_wake(now)].into_iter().flatten().min()
+        let machine = if self.is_held_back { None } else { self.refresh.next_wake(now) };
+        [deadlines, machine].into_iter().flatten().min()
     }
 
     pub(super) const fn keys(&self) -> &KeySet {

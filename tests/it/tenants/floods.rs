@@ -231,3 +231,82 @@ fn f38_one_broken_tenant_slows_no_other() {
     world.accepts(2);
     world.accepts(1);
 }
+
+#[test]
+fn of_those_that_are_due_at_once_64_are_asked_at_a_time_and_those_that_hang_hold_up_each_other_alone() {
+    let world = World::new(200, 200);
+    for number in 0..200 {
+        world.accepts(number);
+        world.clock.advance(Duration::from_millis(50));
+    }
+    let (hanging, well) = world.tenants.split_at(130);
+    hanging.iter().for_each(|tenant| tenant.script(Fault::hang()));
+    let asked =
+        |tenants: &[TestIssuer], times: u64| tenants.iter().filter(|tenant| tenant.requests().jwks >= times).count();
+    world.clock.advance(seconds(300));
+    soon("those that were asked the longest ago are asked", || asked(hanging, 2) == 64);
+    for number in 0..2 {
+        // Answered by the same thread, which has seen to everything else before.
+        let junk = world.junk(&format!("https://junk{number}.example.test"));
+        assert_eq!(refused(world.validate(&junk)), Reason::UntrustedIssuer);
+    }
+    assert_eq!((asked(hanging, 2), asked(well, 2)), (64, 0));
+    world.tenants.iter().for_each(|tenant| assert!(world.check(&tenant.token().scope("read").mint()).is_ok()));
+
+    soon("the others have their turn", || {
+        world.clock.advance(seconds(1));
+        asked(hanging, 2) == 130 && asked(well, 2) == 70
+    });
+    let health = world.validator.health();
+    let fails = |tenant: &&TestIssuer| health.issuer(tenant.id()).is_some_and(|issuer| issuer.failures > 0);
+    assert_eq!(well.iter().filter(fails).count(), 0);
+    soon("those that hang are known", || {
+        world.clock.advance(seconds(1));
+        let health = world.validator.health();
+        hanging.iter().all(|tenant| health.issuer(tenant.id()).is_some_and(|issuer| issuer.failures > 0))
+    });
+    let times = well.iter().map(|tenant| tenant.requests().jwks).max().unwrap_or_default();
+    world.clock.advance(seconds(300));
+    soon("nobody waits for them any more", || asked(well, times + 1) == 70);
+}
+
+#[test]
+fn a_tenant_that_comes_and_goes_is_not_asked_more_often_for_that() {
+    let world = World::new(2, 1);
+    let unknown = |number: usize, kid: &str| world.validate(&world.token(number).header("kid", kid).mint());
+    for kid in ["a", "b", "c"] {
+        assert_eq!(refused(unknown(0, kid)), Reason::UnknownKey);
+    }
+    assert_eq!(world.fetched(0), (1, 3), "its budget is spent");
+    world.clock.advance(seconds(10));
+    assert_eq!(refused(unknown(1, "a")), Reason::UnknownKey);
+    assert_eq!(world.resolved(), [name(1)]);
+    world.clock.advance(seconds(10));
+    for kid in ["d", "e", "f"] {
+        assert_eq!(refused(unknown(0, kid)), Reason::UnknownKey);
+    }
+    assert_eq!((world.resolved(), world.fetched(0)), (vec![name(0)], (2, 4)), "its first keys alone");
+    world.clock.advance(seconds(10));
+    assert_eq!(refused(unknown(0, "g")), Reason::UnknownKey);
+    assert_eq!(world.fetched(0).1, 5, "30 s after the first of them");
+}
+
+#[test]
+fn a_tenant_that_comes_and_goes_is_left_alone_as_long_as_its_issuer_asked() {
+    let world = World::new(2, 1);
+    world.accepts(0);
+    world.tenants[0].script(Fault::status(503).with_header("retry-after", "1000").times(1));
+    block_on(world.validator.refresh_now()).unwrap_err();
+    let asked = world.fetched(0);
+    world.clock.advance(seconds(61));
+    world.accepts(1);
+    world.clock.advance(seconds(61));
+    let rejection = world.validate(&world.token(0).mint()).unwrap_err();
+    assert_eq!(world.resolved(), [name(0)]);
+    assert_eq!((rejection.reason(), rejection.retry_after()), (Reason::KeysUnavailable, Some(seconds(1000 - 122 + 1))));
+    world.clock.advance(seconds(1000 - 122 - 1));
+    world.validate(&world.token(0).mint()).unwrap_err();
+    assert_eq!(world.fetched(0), asked);
+    world.clock.advance(seconds(1));
+    soon("it is asked", || world.check(&world.token(0).mint()).is_ok());
+}
