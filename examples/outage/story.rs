@@ -2,11 +2,14 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use scopegate::KeyState;
-use scopegate::testing::{Endpoint, Fault};
+use scopegate::{KeyState, MetricsObserver};
 
+use crate::between::{Kind, Spoil};
+use crate::dashboard::{self, Scrape};
+use crate::recorder::Kept;
 use crate::world::{HOUR, Spread, World, spread, uptime, with_unknown_key};
 use crate::{Failure, Scale, picture};
 
@@ -58,12 +61,18 @@ pub(crate) struct Sample {
 /// What happened, with its name.
 pub(crate) type Mark = (Duration, &'static str);
 
-pub(crate) async fn run(scale: Scale, folder: PathBuf) -> Result<(), Failure> {
+pub(crate) async fn run(scale: Scale, kind: Kind, folder: PathBuf) -> Result<(), Failure> {
     let (step, requests, checks) = match scale {
         Scale::Full => (Duration::from_secs(60), 10, 200),
         Scale::Quick => (Duration::from_secs(300), 2, 20),
     };
-    let mut world = World::warm().await?;
+    println!("between the API and its issuer: {}", kind.name());
+    // Before the observer: it takes hold of its counters when it is made.
+    let kept = Kept::default();
+    metrics::set_global_recorder(kept.clone())?;
+    let observer = Arc::new(MetricsObserver::new());
+    let mut world = World::watched(kind, Arc::<MetricsObserver>::clone(&observer)).await?;
+    let mut scrapes = Vec::new();
     let mut samples: Vec<Sample> = Vec::new();
     let mut acts = ACTS.into_iter().peekable();
     let (mut at, mut act) = (Duration::ZERO, Act::Calm);
@@ -80,6 +89,10 @@ pub(crate) async fn run(scale: Scale, folder: PathBuf) -> Result<(), Failure> {
         }
         samples.push(sample(&mut world, &token, at, act, (requests, checks)).await?);
         tell(&samples)?;
+        if at.as_secs().is_multiple_of(600) {
+            observer.record_health(&world.validator.health());
+            scrapes.push(Scrape::of(&kept, at));
+        }
         world.advance(step)?;
         if act != Act::Slow {
             world.settle().await;
@@ -91,9 +104,13 @@ pub(crate) async fn run(scale: Scale, folder: PathBuf) -> Result<(), Failure> {
     let marks: Vec<Mark> = named.map(|(hour, name, _)| (hours(hour), name)).collect();
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("timeline.svg"), picture::svg(&samples, &marks, END))?;
+    std::fs::write(folder.join("dashboard.svg"), dashboard::svg(&scrapes, END))?;
     std::fs::write(folder.join("result.json"), picture::json(&samples, &marks)?)?;
-    println!("the timeline is in {}", folder.display());
+    println!("the timeline and the dashboard are in {}", folder.display());
     let false_rejects: u32 = samples.iter().map(|sample| sample.false_rejects).sum();
+    if samples.iter().all(|sample| sample.unjudged == 0) {
+        return Err("a day and an hour without the issuer went unnoticed, so there was no outage".into());
+    }
     if false_rejects == 0 { Ok(()) } else { Err(format!("{false_rejects} good tokens were refused").into()) }
 }
 
@@ -107,10 +124,10 @@ fn begin(world: &mut World, act: Act) -> Result<Act, Failure> {
             world.issuer.tell(word)?;
             return Ok(Act::Calm);
         }
-        Act::Slow => world.proxy.script(Fault::delay(Duration::from_millis(300))),
-        Act::Garbage => world.proxy.script(Fault::body("<html>we will be back soon</html>").at(Endpoint::Jwks)),
-        Act::Outage => world.proxy.refuse()?,
-        Act::Calm => world.proxy.recover()?,
+        Act::Slow => world.proxy.spoil(Spoil::Slow)?,
+        Act::Garbage => world.proxy.spoil(Spoil::Garbage)?,
+        Act::Outage => world.proxy.spoil(Spoil::Gone)?,
+        Act::Calm => world.proxy.spoil(Spoil::Nothing)?,
         Act::Flood => {}
     }
     Ok(act)
@@ -146,7 +163,7 @@ async fn sample(
         let _ = std::hint::black_box(world.check(token));
         times.push(uptime().saturating_sub(begun));
     }
-    let (fetches, state) = (world.fetches(), state(world));
+    let (fetches, state) = (world.fetches()?, state(world));
     Ok(Sample { at, accepted, false_rejects, unjudged, fetches, checks: spread(times), state })
 }
 

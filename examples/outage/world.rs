@@ -1,6 +1,7 @@
 //! An API, its issuer, what stands between them, and one clock for all.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::task::Waker;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,15 +13,16 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use scopegate::testing::{FaultProxy, TestClock};
+use scopegate::testing::TestClock;
 use scopegate::{
-    AccessToken, Algorithm, Clock as _, Credentials, Issuer, PlainHttp, Rejection, Requirement, ScopePolicy,
-    SystemClock, Validator,
+    AccessToken, Algorithm, Clock, Credentials, Issuer, Observe, PlainHttp, Rejection, Requirement, ScopePolicy,
+    SystemClock, Timestamp, Validator, ValidatorBuilder,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::Failure;
+use crate::between::{Between, Kind};
 use crate::issuer_process::IssuerProcess;
 
 pub(crate) const API: &str = "https://api.example.test";
@@ -29,12 +31,27 @@ pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) struct World {
     pub(crate) issuer: IssuerProcess,
-    pub(crate) proxy: FaultProxy,
+    pub(crate) proxy: Between,
     pub(crate) validator: Validator,
     pub(crate) read: Requirement,
     clock: TestClock,
     client: SendRequest<Empty<Bytes>>,
     server: JoinHandle<()>,
+}
+
+/// The clock that is turned by hand, whose uptime goes on by itself too.
+#[derive(Debug)]
+struct Lively(TestClock);
+
+impl Clock for Lively {
+    fn now(&self) -> Timestamp {
+        let now = self.0.now();
+        Timestamp::new(now.unix_millis(), now.uptime().saturating_add(uptime()))
+    }
+
+    fn wake_when_turned(&self, waker: Waker) {
+        self.0.wake_when_turned(waker);
+    }
 }
 
 /// What the API answered.
@@ -44,13 +61,21 @@ pub(crate) struct Answer {
 }
 
 impl World {
-    pub(crate) async fn start() -> Result<Self, Failure> {
-        let proxy = FaultProxy::start()?;
+    pub(crate) async fn start(kind: Kind) -> Result<Self, Failure> {
+        Self::with(kind, |_, builder| builder).await
+    }
+
+    async fn with(
+        kind: Kind,
+        settings: impl FnOnce(TestClock, ValidatorBuilder) -> ValidatorBuilder,
+    ) -> Result<Self, Failure> {
+        let proxy = Between::start(kind)?;
         let issuer = IssuerProcess::start(proxy.url())?;
-        proxy.forward_to(issuer.address);
+        proxy.forward_to(issuer.address)?;
         let clock = TestClock::at(START);
         let trusted = Issuer::discover(proxy.url()).plain_http(PlainHttp::OnLoopback).algorithms([Algorithm::Ed25519]);
-        let validator = Validator::builder(API).trust(trusted).clock(clock.clone()).build()?;
+        let builder = Validator::builder(API).trust(trusted).clock(clock.clone());
+        let validator = settings(clock.clone(), builder).build()?;
         let policy = ScopePolicy::all(["read"])?;
         let router = Router::new().route("/", get(|| async { "here you are\n" }));
         let router = router.route_layer(validator.require(policy.clone()));
@@ -64,8 +89,15 @@ impl World {
         Ok(Self { issuer, proxy, validator, read: policy.into(), clock, client, server })
     }
 
-    pub(crate) async fn warm() -> Result<Self, Failure> {
-        let world = Self::start().await?;
+    pub(crate) async fn warm(kind: Kind) -> Result<Self, Failure> {
+        let world = Self::start(kind).await?;
+        world.validator.warm_up().await?;
+        Ok(world)
+    }
+
+    /// With keys, an observer, and durations that are real.
+    pub(crate) async fn watched(kind: Kind, observer: Arc<dyn Observe>) -> Result<Self, Failure> {
+        let world = Self::with(kind, |clock, builder| builder.clock(Lively(clock)).observe(observer)).await?;
         world.validator.warm_up().await?;
         Ok(world)
     }
@@ -114,7 +146,7 @@ impl World {
     }
 
     /// How often the issuer was asked for its key set, answered or not.
-    pub(crate) fn fetches(&self) -> u64 {
+    pub(crate) fn fetches(&self) -> Result<u64, Failure> {
         self.proxy.requests("/jwks")
     }
 }

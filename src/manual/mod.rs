@@ -22,6 +22,7 @@ pub mod survive_an_outage {}
 
 #[cfg(all(feature = "metrics", feature = "tracing"))]
 #[doc = include_str!("howto/watch-it.md")]
+#[doc = include_str!("howto/dashboard.svg")]
 pub mod watch_it {}
 
 #[doc = include_str!("design.md")]

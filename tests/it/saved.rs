@@ -187,6 +187,21 @@ fn a_resolved_issuer_is_restored_when_it_is_named() {
 }
 
 #[test]
+fn junk_that_spends_the_resolver_s_budget_keeps_no_restored_issuer_waiting() {
+    let world = World::new();
+    let tenants = Tenants::at_most(5, |name| (name == A).then(|| Issuer::discover(name)));
+    let validator = world.builder().trust_each(tenants).restore(world.saved()).build().unwrap();
+    let judge = |token: &str| block_on(validator.validate(&Credentials::bearer(token), &world.read));
+    let junk = |number: u32| {
+        let name = format!("https://junk{number}.example.test");
+        judge(&world.issuer.token().claim("iss", name).mint()).unwrap_err().reason()
+    };
+    (0..64).for_each(|number| assert_eq!(junk(number), Reason::UntrustedIssuer));
+    assert_eq!(junk(64), Reason::KeysUnavailable, "the budget is spent");
+    assert!(judge(&world.token).is_ok(), "and not needed by who was there before the restart");
+}
+
+#[test]
 fn keys_of_an_issuer_that_was_not_named_outlast_a_second_restart() {
     let (world, place) = (World::new(), Place::new("twice"));
     let saved = world.saved();
