@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use scopegate::testing::{TestClock, TestIssuer};
-use scopegate::{Clock, Credentials, Event, Issuer, Judged, Observe, Tenants, Timestamp, Validator};
+use scopegate::testing::{FaultProxy, TestClock, TestIssuer};
+use scopegate::{
+    Algorithm, Clock, Credentials, Event, Issuer, Judged, Observe, PlainHttp, Tenants, Timestamp, Validator,
+};
 
 use super::*;
 use crate::rotation::{API, issuer, read};
@@ -35,6 +37,35 @@ fn fault_row_29_a_starved_runtime_of_the_program_delays_nothing() {
     soon("keys are renewed meanwhile", || world.check(&world.token().mint()).is_ok() && world.check(&old).is_err());
     assert_eq!(busy.load(Ordering::SeqCst), 2);
     released.store(true, Ordering::SeqCst);
+}
+
+/// Names are resolved on blocking threads, and not on those of the program.
+#[test]
+fn row_f23_fault_row_30_a_program_without_a_free_blocking_thread_delays_nothing() {
+    let proxy = FaultProxy::start().unwrap();
+    let identifier = proxy.url().replace("127.0.0.1", "localhost");
+    let issuer = TestIssuer::on_loopback_as(&identifier, [Algorithm::Es256]).unwrap().default_audience(API);
+    proxy.forward_to(issuer.address().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().max_blocking_threads(1).enable_all().build().unwrap();
+    let (is_held, release) = (Arc::new(AtomicBool::new(false)), std::sync::mpsc::channel::<()>());
+    let held = Arc::clone(&is_held);
+    runtime.spawn_blocking(move || {
+        held.store(true, Ordering::SeqCst);
+        let _ = release.1.recv();
+    });
+    soon("the only thread is busy", || is_held.load(Ordering::SeqCst));
+    let trusted = Issuer::discover(&identifier).plain_http(PlainHttp::OnLoopback);
+    let validator = Validator::builder(API).trust(trusted).build().unwrap();
+    let (demand, validate) = (read(), |token: String| {
+        let (validator, demand) = (validator.clone(), read());
+        runtime.block_on(async move { validator.validate(&Credentials::bearer(&token), &demand).await })
+    });
+    assert!(validate(issuer.token().scope("read").mint()).is_ok(), "F23 the first keys");
+    issuer.rotate();
+    let new = issuer.token().scope("read").mint();
+    assert!(validate(new.clone()).is_ok(), "F23 a new key");
+    assert!(validator.check(&Credentials::bearer(&new), &demand).is_ok());
+    drop(release.0);
 }
 
 /// Panics whenever it is told anything.
