@@ -7,7 +7,7 @@
 //!    with it.
 //! 4. The thread's end of the line closes when the last of our ends is dropped, so the thread ends too.
 //!
-//! `tests/loom` runs this very file under every interleaving with at most two preemptions.
+//! `tests/loom` runs this very file under every interleaving of three threads.
 
 use super::sync::{Arc, AtomicUsize, Mutex, Ordering, PoisonError, TryLockError};
 

@@ -3,10 +3,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use loom::sync::{Arc, Notify};
+use loom::sync::Notify;
 use loom::thread;
 
 use crate::clock::Timestamp;
@@ -82,7 +82,8 @@ impl Drop for Post {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.senders -= 1;
-        let left = if state.senders == 0 && state.is_closed { std::mem::take(&mut state.messages) } else { VecDeque::new() };
+        let left =
+            if state.senders == 0 && state.is_closed { std::mem::take(&mut state.messages) } else { VecDeque::new() };
         drop(state);
         drop(left);
         self.0.arrived.notify();

@@ -1,10 +1,11 @@
 //! What holds, whatever runs first. Two who ask, and the thread that they begin: three threads. loom itself fails a run in which
 //! somebody waits for ever, or a thread does not end.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use loom::model;
-use loom::sync::Arc;
+
 use loom::thread;
 
 use scopegate_loom::{Outcome, World};
