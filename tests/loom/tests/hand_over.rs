@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use loom::model;
-
 use loom::thread;
 
 use scopegate_loom::{Outcome, World};
