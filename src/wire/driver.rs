@@ -104,7 +104,7 @@ struct Wire {
     watch: Watch,
     slots: HashMap<IssuerId, Slot>,
     /// Issuers that made room for others, while they are owed something.
-    let_go: HashMap<IssuerId, Restraint>,
+    let_go: HashMap<IssuerId, (RemoteKeys, Restraint)>,
     resolving: Resolving,
     keeping: Option<Keeping>,
     news: News,
@@ -145,7 +145,8 @@ impl Wire {
         self.numbers = self.numbers.saturating_add(1);
         let refresh = Refresh::new(self.seeds.hash_one(self.numbers), self.plan.defaults.max_stale);
         let mut slot = Slot::new(issuer, remote, refresh, self.numbers, self.plan.clock.now());
-        if let Some(restraint) = self.let_go.remove(&issuer.rules.issuer) {
+        // Where its keys lie elsewhere by now, nothing is known of that host.
+        if let Some((_, restraint)) = self.let_go.remove(&issuer.rules.issuer).filter(|(at, _)| *at == slot.remote) {
             slot.refresh.restrain(restraint);
             slot.publish(self.plan.clock.now());
         }

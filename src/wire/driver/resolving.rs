@@ -140,16 +140,17 @@ impl Wire {
 
     /// An issuer makes room for another. It may be back in a moment, so it is not asked more often for that.
     fn let_go(&mut self, issuer: &IssuerId, now: Timestamp) {
-        let restraint = self.slots.remove(issuer).and_then(|slot| slot.refresh.into_restraint(now));
-        self.let_go.retain(|_, restraint| restraint.is_current(now));
-        if let Some(restraint) = restraint.filter(|_| self.let_go.len() < MOST_LET_GO) {
-            self.let_go.insert(issuer.clone(), restraint);
+        let Some(slot) = self.slots.remove(issuer) else { return };
+        self.let_go.retain(|_, (_, restraint)| restraint.is_current(now));
+        if let Some(restraint) = slot.refresh.into_restraint(now).filter(|_| self.let_go.len() < MOST_LET_GO) {
+            self.let_go.insert(slot.issuer, (slot.remote, restraint));
         }
     }
 
     /// An issuer is trusted no longer. Where it was resolved anew meanwhile, its slot is a new one, and stays.
     pub(super) fn forgotten(&mut self, name: &str) {
         self.resolving.forget(name);
+        self.let_go.remove(name);
         // Those that are trusted by name are nobody's to withdraw.
         if self.is_trusted_by_name(name) {
             return;

@@ -219,7 +219,7 @@ impl Slot {
     /// A flood of unknown keys makes the metadata be read once in minutes: time, and who asks for it, does otherwise.
     pub(super) fn known(&self, order: Order, now: Timestamp) -> Known {
         let Some(found) = self.found.clone() else { return Known::Nothing(Forms::All(None)) };
-        if now.uptime() < self.metadata_from {
+        if self.is_metadata_barred(now) {
             return Known::Good(found);
         }
         if self.is_lost {
@@ -338,9 +338,9 @@ impl Slot {
                 self.last_error = None;
             }
             News::Unconfirmed => {
-                self.missed(was_read, Arc::new(FetchError::Unusable { problem: "the key set has no usable key" }));
+                self.missed(was_read, Arc::new(FetchError::Unusable { problem: "the key set has no usable key" }), now);
             }
-            News::Failed(error) => self.missed(was_read, Arc::clone(error)),
+            News::Failed(error) => self.missed(was_read, Arc::clone(error), now),
             News::Late => {}
         }
         news
@@ -369,9 +369,11 @@ impl Slot {
     /// anything. The metadata is read again at the first miss, and then now and then: an outage must not be asked twice as
     /// often for being looked for elsewhere. Where the metadata is what fails, the keys may be where they were: each is tried
     /// in turn, and neither more often than one alone would be.
-    fn missed(&mut self, was_read: bool, error: Arc<FetchError>) {
+    fn missed(&mut self, was_read: bool, error: Arc<FetchError>, now: Timestamp) {
         self.is_in_vain |= !was_read;
-        self.is_lost = was_read && (self.is_in_vain || self.misses.is_multiple_of(MISSES));
+        // What could not be looked for yet is still to be looked for.
+        let is_put_off = self.is_lost && self.is_metadata_barred(now);
+        self.is_lost = is_put_off || was_read && (self.is_in_vain || self.misses.is_multiple_of(MISSES));
         self.misses = self.misses.wrapping_add(1);
         self.last_error = Some(error);
     }
@@ -380,6 +382,10 @@ impl Slot {
     pub(super) fn metadata_failed(&mut self, error: &FetchError, now: Timestamp) {
         let asked = error.retry_after().map_or(Duration::ZERO, as_long_as_is_sane);
         self.metadata_from = now.uptime().saturating_add(asked);
+    }
+
+    fn is_metadata_barred(&self, now: Timestamp) -> bool {
+        now.uptime() < self.metadata_from
     }
 
     /// Answers whoever waited for this order. Who joined it late, and did not find its key, may cause another.

@@ -293,20 +293,32 @@ fn a_tenant_that_comes_and_goes_is_not_asked_more_often_for_that() {
 
 #[test]
 fn a_tenant_that_comes_and_goes_is_left_alone_as_long_as_its_issuer_asked() {
-    let world = World::new(2, 1);
-    world.accepts(0);
-    world.tenants[0].script(Fault::status(503).with_header("retry-after", "1000").times(1));
-    block_on(world.validator.refresh_now()).unwrap_err();
-    let asked = world.fetched(0);
-    world.clock.advance(seconds(61));
-    world.accepts(1);
-    world.clock.advance(seconds(61));
-    let rejection = world.validate(&world.token(0).mint()).unwrap_err();
-    assert_eq!(world.resolved(), [name(0)]);
-    assert_eq!((rejection.reason(), rejection.retry_after()), (Reason::KeysUnavailable, Some(seconds(1000 - 122 + 1))));
-    world.clock.advance(seconds(1000 - 122 - 1));
-    world.validate(&world.token(0).mint()).unwrap_err();
-    assert_eq!(world.fetched(0), asked);
-    world.clock.advance(seconds(1));
-    soon("it is asked", || world.check(&world.token(0).mint()).is_ok());
+    for is_forgotten in [false, true] {
+        let world = World::new(2, 1);
+        world.accepts(0);
+        world.tenants[0].script(Fault::status(503).with_header("retry-after", "1000").times(1));
+        block_on(world.validator.refresh_now()).unwrap_err();
+        let asked = world.fetched(0);
+        world.clock.advance(seconds(61));
+        world.accepts(1);
+        if is_forgotten {
+            world.validator.forget_issuer(&name(0));
+        }
+        world.clock.advance(seconds(61));
+        if is_forgotten {
+            world.accepts(0);
+            continue;
+        }
+        let rejection = world.validate(&world.token(0).mint()).unwrap_err();
+        assert_eq!(world.resolved(), [name(0)]);
+        assert_eq!(
+            (rejection.reason(), rejection.retry_after()),
+            (Reason::KeysUnavailable, Some(seconds(1000 - 122 + 1)))
+        );
+        world.clock.advance(seconds(1000 - 122 - 1));
+        world.validate(&world.token(0).mint()).unwrap_err();
+        assert_eq!(world.fetched(0), asked);
+        world.clock.advance(seconds(1));
+        soon("it is asked", || world.check(&world.token(0).mint()).is_ok());
+    }
 }
