@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Method;
 use scopegate::{Fetch, FetchError, FetchLimits, TlsProblem};
 
-use super::host::{Answer, Host, again, fetch, fetch_with, hear, limits, ok, on_loopback, runtime, until_closed};
+use super::host::{Answer, Host, again, fetch, hear, limits, ok, on_loopback, runtime, until_closed};
 
 /// Answers the first request on its first connection, and does `rest` with whatever comes on it then; `later` is for the
 /// connections after that.
@@ -133,20 +133,4 @@ fn row_f21_no_variable_in_the_environment_names_a_proxy() {
     }
     again("wire::connections::row_f21_no_variable_in_the_environment_names_a_proxy", &variables);
     assert_eq!((target.connections(), proxy.connections()), (2, 0));
-}
-
-/// What a container without certificates of authorities looks like; on other systems they are not in files.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_machine_that_trusts_nobody_is_told_from_a_host_that_is_not_trusted() {
-    const TARGET: &str = "SCOPEGATE_TEST_UNTRUSTED";
-    if let Ok(target) = std::env::var(TARGET) {
-        let error = fetch_with(&on_loopback(), &format!("https://{target}/"), limits()).unwrap_err();
-        assert!(matches!(error, FetchError::Tls { problem: TlsProblem::Setup, .. }), "{error:?}");
-        return;
-    }
-    let host = Host::silent();
-    let nobody = [(TARGET, &*host.address.to_string()), ("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/dev/null")];
-    again("wire::connections::a_machine_that_trusts_nobody_is_told_from_a_host_that_is_not_trusted", &nobody);
-    assert_eq!(host.connections(), 0);
 }

@@ -10,7 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion, WantsVerifier, version};
 use scopegate::{FetchError, ReqwestFetch, TlsProblem};
 
-use super::host::{Host, fetch_with, limits, ok, until_closed};
+use super::host::{Host, again, fetch_with, limits, ok, until_closed};
 
 /// An authority that exists for one test.
 struct Authority {
@@ -296,4 +296,35 @@ fn a_client_certificate_comes_with_its_own_key_and_is_never_shown() {
         let secret = pem.lines().nth(1).unwrap();
         assert!(error.source().is_some() && !format!("{error:?} {error}").contains(secret), "{error:?}");
     }
+}
+
+/// What a container without certificates of authorities looks like, until somebody mounts them; on other systems they are not
+/// in files. A failure to set up is not kept.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_machine_that_trusts_nobody_is_told_from_a_host_that_is_not_trusted_and_may_learn_to_trust() {
+    const TARGET: &str = "SCOPEGATE_TEST_UNTRUSTED";
+    if let Ok(target) = std::env::var(TARGET) {
+        let fetch = ReqwestFetch::new();
+        let error = fetch_with(&fetch, &target, limits()).unwrap_err();
+        assert!(matches!(error, FetchError::Tls { problem: TlsProblem::Setup, .. }), "{error:?}");
+        let [authorities, pem] = ["SSL_CERT_FILE", "SCOPEGATE_TEST_AUTHORITY"].map(|name| std::env::var(name).unwrap());
+        std::fs::write(authorities, pem).unwrap();
+        assert_eq!(fetch_with(&fetch, &target, limits()).unwrap().body(), "{}");
+        return;
+    }
+    let authority = Authority::new();
+    let host = Host::secure(authority.leaf(|_| {}).config(), ok("{}"));
+    let file = std::env::temp_dir().join(format!("scopegate-it-authorities-{}", std::process::id()));
+    std::fs::write(&file, "").unwrap();
+    let variables = [
+        (TARGET, &*host.secure_url()),
+        ("SSL_CERT_FILE", file.to_str().unwrap()),
+        ("SSL_CERT_DIR", "/dev/null"),
+        ("SCOPEGATE_TEST_AUTHORITY", &authority.pem),
+    ];
+    let test = "a_machine_that_trusts_nobody_is_told_from_a_host_that_is_not_trusted_and_may_learn_to_trust";
+    again(&format!("wire::tls::{test}"), &variables);
+    std::fs::remove_file(file).unwrap();
+    assert_eq!(host.connections(), 1);
 }
