@@ -24,7 +24,7 @@ use crate::config_error::ConfigError;
 use crate::endpoint::PrivateAddresses;
 use crate::issuer::{Issuer, TrustedIssuer};
 use crate::issuer_id::IssuerId;
-use crate::keys::store::Cause;
+use crate::reason::Cause;
 
 const TENANTS: std::ops::RangeInclusive<usize> = 1..=10_000;
 const AGAIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(2 * 60 * 60);

@@ -30,7 +30,17 @@ impl AccessToken {
         Self(Arc::new(Inner { issuer: rules.issuer.clone(), claims, granted }))
     }
 
-    /// The issuer that signed it (`iss`).
+    /// What it says, to be judged again by its times.
+    pub(crate) fn stated(&self) -> &Claims {
+        &self.0.claims
+    }
+
+    /// Whether it says at all what it may be used for.
+    pub(crate) fn names_scopes(&self) -> bool {
+        self.0.granted.is_some()
+    }
+
+    /// The issuer that signed it (`iss`), or that was asked about it.
     #[must_use]
     pub fn issuer(&self) -> &IssuerId {
         &self.0.issuer
@@ -55,6 +65,12 @@ impl AccessToken {
     #[must_use]
     pub fn jwt_id(&self) -> Option<&str> {
         self.0.claims.jwt_id.as_ref().map(|word| self.0.claims.text(word))
+    }
+
+    /// The session at the issuer in which it was made (`sid`), where the issuer says so.
+    #[must_use]
+    pub fn session_id(&self) -> Option<&str> {
+        self.0.claims.session_id.as_ref().map(|word| self.0.claims.text(word))
     }
 
     /// Whom it is meant for (`aud`).

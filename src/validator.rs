@@ -4,7 +4,6 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-#[cfg(feature = "driver")]
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
@@ -13,6 +12,8 @@ use crate::decision::{Need, Refusal, Trusted, Verdict, decide};
 #[cfg(feature = "driver")]
 use crate::decision::{SOON, Supply};
 use crate::health::Health;
+#[cfg(feature = "driver")]
+use crate::introspection::memory::Meant;
 use crate::issuer::TrustedIssuer;
 #[cfg(feature = "driver")]
 use crate::issuer_id::IssuerId;
@@ -25,6 +26,7 @@ use crate::rejection::{Network, Realm, Rejection};
 use crate::requirement::Requirement;
 #[cfg(feature = "driver")]
 use crate::restored::{Restored, sets};
+use crate::revocation::{Denial, DenyListFull};
 use crate::token::AccessToken;
 #[cfg(feature = "driver")]
 use crate::wire::driver::{Answer, Driver, Patience};
@@ -79,6 +81,7 @@ impl Validator {
         let now = self.0.clock.now();
         let result = match decide(&self.0.trusted, presented, demand, None, now) {
             Verdict::Known(Ok(token)) => Ok(token),
+            Verdict::Fading(token, need) => Ok(self.renewing(token, need)),
             Verdict::Known(Err(refusal)) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
             Verdict::Wanted(need, meanwhile) => {
                 // Heals itself: a later check finds what was brought.
@@ -99,6 +102,7 @@ impl Validator {
         let now = self.0.clock.now();
         let result = match decide(&self.0.trusted, presented, demand, None, now) {
             Verdict::Known(Ok(token)) => Ok(token),
+            Verdict::Fading(token, need) => Ok(self.renewing(token, need)),
             Verdict::Known(Err(refusal)) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
             Verdict::Wanted(..) => return None,
         };
@@ -121,6 +125,7 @@ impl Validator {
             let now = self.0.clock.now();
             match decide(&self.0.trusted, presented, demand, supply.as_ref(), now) {
                 Verdict::Known(Ok(token)) => return self.finish(Ok(token), began),
+                Verdict::Fading(token, need) => return self.finish(Ok(self.renewing(token, need)), began),
                 Verdict::Known(Err(refusal)) => {
                     let rejection = self.reject(refusal, demand, Network::MadeNoDifference);
                     return self.finish(Err(rejection), began);
@@ -282,6 +287,75 @@ impl Validator {
         is_ready
     }
 
+    /// A token that is accepted from memory, and is asked about before it is forgotten.
+    fn renewing(&self, token: AccessToken, need: Need) -> AccessToken {
+        #[cfg(feature = "driver")]
+        self.0.driver.start(need);
+        #[cfg(not(feature = "driver"))]
+        drop(need);
+        token
+    }
+
+    /// Refuses what is meant from now on, for so long: tokens that are good by their signature, and tokens of which an issuer's word
+    /// is remembered. It is what a logout or a revocation calls.
+    ///
+    /// The time should be as long as the issuer's tokens live, and longer does no harm. It is told to this validator and its clones,
+    /// and not kept beyond the life of the program.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use scopegate::{Credentials, Denial, Issuer, KeySet, Reason, Requirement, ScopePolicy, Validator};
+    /// # use scopegate::testing::TestIssuer;
+    /// # let issuer = TestIssuer::new("https://id.example.com").default_audience("https://api.example.com");
+    /// # let keys = KeySet::from_json(issuer.jwks().as_bytes())?;
+    /// # let token = issuer.token().claim("sid", "session-7").mint();
+    /// let validator = Validator::builder("https://api.example.com").trust(Issuer::keys("https://id.example.com", keys)).build()?;
+    /// let nothing = Requirement::from(ScopePolicy::none());
+    /// assert!(validator.check(&Credentials::bearer(&token), &nothing).is_ok());
+    ///
+    /// validator.deny(&Denial::session("https://id.example.com", "session-7"), Duration::from_secs(3600))?;
+    /// let refused = validator.check(&Credentials::bearer(&token), &nothing).unwrap_err();
+    /// assert_eq!(refused.reason(), Reason::Revoked);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DenyListFull`] if there is no room ([`deny_at_most`](crate::ValidatorBuilder::deny_at_most)): then nothing was denied.
+    pub fn deny(&self, denial: &Denial, lasting: Duration) -> Result<(), DenyListFull> {
+        self.0.trusted.denied.deny(denial, lasting, self.0.clock.now())
+    }
+
+    /// How many denials stand, those included that have come to their end and were not needed to make room yet.
+    #[must_use]
+    pub fn denials(&self) -> usize {
+        self.0.trusted.denied.len()
+    }
+
+    /// Forgets what issuers said of this token, answers that are still on their way included: for when the program has learned that it
+    /// was revoked, or renewed. The next request that carries it has its issuer asked.
+    ///
+    /// It does nothing to a token that is judged by its signature alone: see [`deny`](Self::deny).
+    #[cfg(feature = "driver")]
+    pub fn forget(&self, token: &str) {
+        self.0.trusted.memory.forget(token.as_bytes());
+    }
+
+    /// The same for each active token of which this is true, answers that are still on their way included.
+    ///
+    /// ```
+    /// # use scopegate::{ClientAuth, Introspection, Issuer, Validator};
+    /// # let introspection = Introspection::at("https://id.example.com/introspect", ClientAuth::basic("api", "secret"));
+    /// # let builder = Validator::builder("https://api.example.com").trust(Issuer::introspect("https://id.example.com", introspection));
+    /// let validator = builder.build()?;
+    /// validator.forget_where(|token| token.subject() == Some("user-1"));
+    /// # Ok::<(), scopegate::ConfigError>(())
+    /// ```
+    #[cfg(feature = "driver")]
+    pub fn forget_where(&self, is_meant: impl Fn(&AccessToken) -> bool + Send + Sync + 'static) {
+        let is_meant: Meant = Arc::new(is_meant);
+        self.0.trusted.memory.forget_where(&is_meant);
+    }
+
     /// Sends a need on its way; says whether `validate`, which waits for what comes of it, could decide otherwise.
     #[cfg(feature = "driver")]
     fn begin(&self, need: Need, meanwhile: &Refusal) -> Network {
@@ -325,9 +399,10 @@ impl Validator {
     }
 }
 
-/// A token can need its issuer resolved, its first keys, and then a newer one: three supplies, each judged.
+/// A token can need its issuer resolved, a key of that issuer, and then the issuer's word: three supplies, each judged. One more, since
+/// what was brought may be gone again.
 #[cfg(feature = "driver")]
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 5;
 
 /// How long it may take to learn what came of asking every issuer once: an exchange for the metadata in each of its forms,
 /// and one for the keys, each within the limit of a fetch.
@@ -338,7 +413,7 @@ const WARM_UP: Duration = Duration::from_secs(25);
 async fn all_fetched(asked: impl IntoIterator<Item = (IssuerId, Answer)>) -> Result<(), FetchError> {
     for (issuer, answer) in asked {
         let source: Arc<dyn Error + Send + Sync> = match answer.wait().await {
-            Supply::Fetched | Supply::Resolved => continue,
+            Supply::Fetched | Supply::Resolved | Supply::Answered(_) => continue,
             Supply::Unreachable(source) => source,
             Supply::BudgetSpent => Arc::new(FetchError::other("it was asked a moment ago, and is not asked again yet")),
         };

@@ -24,6 +24,7 @@ pub(crate) struct Claims {
     pub(crate) subject: Subject,
     pub(crate) client_id: Option<Word>,
     pub(crate) jwt_id: Option<Word>,
+    pub(crate) session_id: Option<Word>,
     pub(crate) audience: Option<Words>,
     /// The claim that stands for `aud`, where the issuer's settings name one.
     pub(crate) other_audience: Option<Words>,
@@ -62,7 +63,7 @@ pub(crate) enum Words {
 }
 
 impl Claims {
-    /// Reads a payload. Its place is after the signature: see `jose::verify`.
+    /// Reads a payload, or an answer of the issuer. Its place is after the signature: see `jose::verify`.
     pub(crate) fn read(payload: Vec<u8>, names: &ClaimNames) -> Result<Self, Reason> {
         let payload = String::from_utf8(payload).map_err(|_| Reason::Malformed)?;
         let mut reader = Reader { payload: &payload, claims: Self::empty(), wrong: false };
@@ -83,6 +84,7 @@ impl Claims {
             subject: Subject::Absent,
             client_id: None,
             jwt_id: None,
+            session_id: None,
             audience: None,
             other_audience: None,
             expires_at: None,
@@ -133,6 +135,8 @@ impl<'p> Reader<'p> {
             "sub" => self.claims.subject = self.subject(value),
             "client_id" => self.claims.client_id = self.filled_string(value),
             "jti" => self.claims.jwt_id = self.filled_string(value),
+            // A session that is no text is none that can be denied, and no reason to refuse what never had to have one.
+            "sid" if matches!(value, Value::String(_)) => self.claims.session_id = self.string(value),
             "aud" => self.claims.audience = self.words(value),
             "exp" => self.claims.expires_at = self.date(value),
             "nbf" => self.claims.not_before = self.date(value),
@@ -176,7 +180,7 @@ impl<'p> Reader<'p> {
     fn string(&mut self, value: Value<'p>) -> Option<Word> {
         match value {
             Value::String(text) => Some(self.word(text)),
-            Value::Null | Value::Bool | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
                 self.wrong = true;
                 None
             }
@@ -211,7 +215,7 @@ impl<'p> Reader<'p> {
     fn date(&mut self, value: Value<'p>) -> Option<i64> {
         let date = match value {
             Value::Number(number) => numeric_date::parse(number),
-            Value::Null | Value::Bool | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+            Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
         };
         self.wrong |= date.is_none();
         date

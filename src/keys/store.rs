@@ -7,7 +7,6 @@
 //! that made it finds that one or a later one. The driver relies on the last: it publishes first and answers then, and its
 //! channels pass on what happened before.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
 use crate::keys::published::Published;
 use crate::keys::unknown_key::UnknownKey;
+use crate::reason::Cause;
 
 /// The one place where an issuer's keys lie. Fetched, handed over, restored: all keys are installed here.
 pub(crate) struct KeyStore(ArcSwap<Held>);
@@ -45,9 +45,6 @@ pub(crate) struct Remote {
     /// What went wrong since it was last vouched for.
     pub(crate) last_error: Option<Cause>,
 }
-
-/// Why something failed, for whoever reads the log.
-pub(crate) type Cause = Arc<dyn Error + Send + Sync>;
 
 /// A reading of the store that stays as it is while a token is judged.
 pub(crate) type Reading = Guard<Arc<Held>>;

@@ -9,6 +9,8 @@
 //! 4. The thread ends when the last validator that it serves is dropped; nobody waits for it to end.
 //! 5. A panic in a [`Fetch`] is a failed fetch.
 
+mod asking;
+mod desk;
 mod due;
 mod hand_over;
 mod inbox;
@@ -30,19 +32,21 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::{Clock, Timestamp};
 use crate::decision::{Need, Supply};
 use crate::endpoint::PrivateAddresses;
+use crate::introspection::memory::Memory;
 use crate::issuer::{Defaults, RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::key_file::KeyFile;
 use crate::keys::refresh::{Order, Refresh, Restraint};
 use crate::keys::remote::{find, load};
 use crate::keys::saved::SavedKeys;
-use crate::keys::store::Cause;
 use crate::observe::{Event, Listeners};
+use crate::reason::Cause;
 use crate::restored::{Restored, sets};
 use crate::tenants::{Directory, Tenants};
 use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
+use desk::Desk;
 use hand_over::Unread;
 pub(crate) use inbox::{Answer, Driver};
 use inbox::{Message, Watch};
@@ -68,6 +72,8 @@ pub(crate) struct Plan {
     pub(crate) issuers: Arc<[TrustedIssuer]>,
     pub(crate) tenants: Option<(Tenants, Arc<Directory>)>,
     pub(crate) defaults: Defaults,
+    /// What issuers said of tokens.
+    pub(crate) memory: Arc<Memory>,
     pub(crate) listeners: Listeners,
     /// What became of saved keys.
     pub(crate) restored: Arc<[Restored]>,
@@ -103,6 +109,8 @@ struct Wire {
     unread: Unread,
     watch: Watch,
     slots: HashMap<IssuerId, Slot>,
+    /// Of issuers that are asked about tokens.
+    desks: HashMap<IssuerId, Desk>,
     /// Issuers that made room for others, while they are owed something.
     let_go: HashMap<IssuerId, (RemoteKeys, Restraint)>,
     resolving: Resolving,
@@ -120,6 +128,7 @@ impl Wire {
             unread,
             watch,
             slots: HashMap::new(),
+            desks: HashMap::new(),
             let_go: HashMap::new(),
             resolving: Resolving::default(),
             keeping: plan.key_file.clone().map(Keeping::new),
@@ -141,6 +150,7 @@ impl Wire {
     }
 
     fn open_slot(&mut self, issuer: &TrustedIssuer) {
+        self.open_desk(issuer);
         let Some(remote) = issuer.remote.clone() else { return };
         self.numbers = self.numbers.saturating_add(1);
         let refresh = Refresh::new(self.seeds.hash_one(self.numbers), self.plan.defaults.max_stale);
@@ -182,6 +192,10 @@ impl Wire {
             Message::Resolved { name, question, answer } => self.resolved(name, question, answer),
             Message::Forgotten { name } => self.forgotten(&name),
             Message::Kept { result } => self.kept(result),
+            Message::Prepared { issuer, asker, found } => self.prepared(&issuer, asker, found),
+            Message::Answered { issuer, asker, token, id, outcome } => {
+                self.answered(&issuer, asker, (&token, id), outcome);
+            }
             Message::ClockTurned => {}
         }
     }
@@ -199,6 +213,7 @@ impl Wire {
                 let name = name.clone();
                 return self.resolve(name, reply, now);
             }
+            Need::Introspection { issuer, token } => return self.inquire(issuer, token, reply, now),
             Need::Keys { issuer }
             | Need::UnknownKey { issuer, .. }
             | Need::RenamedKey { issuer }
@@ -249,7 +264,7 @@ impl Wire {
         let (known, validators) = (slot.known(order, now), slot.validators(order, now));
         let post = self.post.clone();
         let loading = tokio::spawn(async move {
-            let limits = FetchLimits { addresses: addresses(&remote), ..FetchLimits::default() };
+            let limits = FetchLimits { addresses: addresses(remote.addresses), ..FetchLimits::default() };
             let loading = async {
                 let (found, unread) = match find(&*fetch, limits, &name, &remote, known, now).await {
                     Ok(found) => found,
@@ -339,8 +354,8 @@ impl Wire {
 }
 
 /// Which addresses may be connected to for this issuer.
-const fn addresses(remote: &RemoteKeys) -> Addresses {
-    match remote.addresses {
+const fn addresses(private: PrivateAddresses) -> Addresses {
+    match private {
         PrivateAddresses::Refused => Addresses::Public,
         PrivateAddresses::Allowed => Addresses::Any,
     }

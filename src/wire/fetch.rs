@@ -16,6 +16,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::issuer_id::IssuerId;
+use crate::observe::Spared;
 use crate::wire::addresses::Addresses;
 use crate::wire::tls_problem::TlsProblem;
 
@@ -138,6 +139,18 @@ pub enum FetchError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The issuer was not asked about the token, to spare it, or us.
+    #[error("the issuer was not asked: {}", .why.problem())]
+    Spared {
+        /// Why not.
+        why: Spared,
+    },
+    /// The callback of a [`ClientSecret`](crate::ClientSecret) or a [`ClientKey`](crate::ClientKey) had nothing to give.
+    #[error("there is no secret to ask the issuer with")]
+    NoClientSecret {
+        /// What the callback said.
+        source: Arc<dyn Error + Send + Sync>,
+    },
     /// The keys of one of several issuers could not be had.
     #[error("no keys of the issuer {issuer}")]
     Issuer {
@@ -183,6 +196,8 @@ impl FetchError {
             Self::ContentType { .. } => "content_type",
             Self::TooLarge { .. } => "too_large",
             Self::Unusable { .. } => "unusable",
+            Self::Spared { why } => why.label(),
+            Self::NoClientSecret { .. } => "no_client_secret",
             Self::Issuer { .. } => "issuer",
             Self::Other { .. } => "other",
         }
@@ -198,8 +213,21 @@ impl FetchError {
     }
 }
 
+/// Stands in the extensions of a request that may be sent twice, whatever its method.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeatable;
+
 /// The body of an answer that may be read: 200, JSON, no longer than the limit.
 pub(crate) fn judge(response: http::Response<Bytes>, limits: FetchLimits) -> Result<Bytes, FetchError> {
+    judge_as(response, limits, is_json)
+}
+
+/// The same for another media type, which is told without its parameters.
+pub(crate) fn judge_as(
+    response: http::Response<Bytes>,
+    limits: FetchLimits,
+    is_meant: impl FnOnce(&str) -> bool,
+) -> Result<Bytes, FetchError> {
     let status = response.status();
     // 304 is no redirect. Whoever asked a question that it answers has looked before.
     if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
@@ -209,7 +237,8 @@ pub(crate) fn judge(response: http::Response<Bytes>, limits: FetchLimits) -> Res
         return Err(FetchError::Status { status, retry_after: retry_after(response.headers()) });
     }
     let content_type = response.headers().get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
-    if !is_json(content_type) {
+    let essence = std::str::from_utf8(content_type).ok().and_then(|text| text.split(';').next()).unwrap_or_default();
+    if !is_meant(essence.trim()) {
         let found =
             content_type.iter().take(64).copied().flat_map(std::ascii::escape_default).map(char::from).collect();
         return Err(FetchError::ContentType { found });
@@ -330,10 +359,9 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// `application/json`, `application/jwk-set+json` (RFC 7517 s8.5) or any other `application/*+json`, with any parameters.
-fn is_json(content_type: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(content_type) else { return false };
-    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+/// `application/json`, `application/jwk-set+json` (RFC 7517 s8.5) or any other `application/*+json`.
+fn is_json(essence: &str) -> bool {
+    let essence = essence.to_ascii_lowercase();
     let Some(subtype) = essence.strip_prefix("application/") else { return false };
     let kind = subtype.strip_suffix("+json").unwrap_or(if subtype == "json" { "json" } else { "" });
     // A name of RFC 6838 s4.2, so that `application/json, text/html` is none.

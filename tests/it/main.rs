@@ -13,6 +13,7 @@ mod answers;
 mod attacks;
 mod differential;
 mod faults;
+mod introspection;
 mod layer;
 mod naive;
 mod real_issuers;

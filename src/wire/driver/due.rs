@@ -30,6 +30,7 @@ impl Wire {
         for (issuer, order) in self.order_what_is_due(now) {
             self.send(&issuer, order);
         }
+        nap = nap.min(self.end_late_questions(now));
         nap = nap.min(self.keep(now).unwrap_or(nap));
         for slot in self.slots.values() {
             nap = nap.min(slot.next_wake(now).unwrap_or(nap));

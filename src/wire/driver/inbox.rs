@@ -12,14 +12,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Timestamp;
 use crate::decision::{Need, Supply};
+use crate::introspection::memory::{FlightId, TokenText};
 use crate::issuer_id::IssuerId;
 use crate::keys::refresh::Order;
-use crate::keys::store::Cause;
+use crate::reason::Cause;
 use crate::tenants::Question;
+use crate::wire::driver::desk::Ready;
 use crate::wire::driver::hand_over::{HandOver, Sender, Started, Unread};
 use crate::wire::driver::resolving::Resolved;
 use crate::wire::driver::slot::Arrival;
 use crate::wire::driver::{Patience, Plan, Wire, unreachable};
+use crate::wire::fetch::FetchError;
 
 /// By how much the two clocks may drift apart, in milliseconds, before that means that one was set, or the computer slept.
 const DRIFT: u64 = 2000;
@@ -29,11 +32,42 @@ const DRIFT: u64 = 2000;
 const LOOKS_WITHIN: u64 = 180_000;
 
 pub(super) enum Message {
-    Needed { need: Need, patience: Patience, reply: Option<oneshot::Sender<Supply>> },
-    Arrived { issuer: IssuerId, slot: u64, order: Order, arrival: Arrival },
-    Resolved { name: Box<str>, question: Question, answer: Resolved },
-    Forgotten { name: Box<str> },
-    Kept { result: Result<(), Cause> },
+    Needed {
+        need: Need,
+        patience: Patience,
+        reply: Option<oneshot::Sender<Supply>>,
+    },
+    Arrived {
+        issuer: IssuerId,
+        slot: u64,
+        order: Order,
+        arrival: Arrival,
+    },
+    Resolved {
+        name: Box<str>,
+        question: Question,
+        answer: Resolved,
+    },
+    Forgotten {
+        name: Box<str>,
+    },
+    Kept {
+        result: Result<(), Cause>,
+    },
+    /// It was found out what it takes to ask an issuer about tokens.
+    Prepared {
+        issuer: IssuerId,
+        asker: u64,
+        found: Result<Ready, FetchError>,
+    },
+    /// An issuer has answered what it was asked about a token.
+    Answered {
+        issuer: IssuerId,
+        asker: u64,
+        token: TokenText,
+        id: FlightId,
+        outcome: Result<Vec<u8>, FetchError>,
+    },
     ClockTurned,
 }
 

@@ -18,8 +18,8 @@ use crate::config_error::ConfigError;
 use crate::decision::Supply;
 use crate::issuer::{Defaults, Issuer};
 use crate::issuer_id::IssuerId;
-use crate::keys::store::Cause;
 use crate::observe::Event;
+use crate::reason::Cause;
 use crate::restored::restore_one;
 use crate::tenants::{Admission, Directory, Outdated, Question, Tenants};
 use crate::wire::driver::inbox::Message;
@@ -118,7 +118,14 @@ impl Wire {
                 }
                 Supply::Resolved
             }
-            Word::Renewed => Supply::Resolved,
+            Word::Renewed => {
+                let table = directory.read();
+                // Its keys stay; what it is asked by may be another secret.
+                if let Some(issuer) = table.get(&name) {
+                    self.open_desk(issuer);
+                }
+                Supply::Resolved
+            }
             Word::Refused { withdrawn, error } => {
                 if let Some(error) = error {
                     self.news.tell(|| Event::ResolverFailed { error });
@@ -140,6 +147,7 @@ impl Wire {
 
     /// An issuer makes room for another. It may be back in a moment, so it is not asked more often for that.
     fn let_go(&mut self, issuer: &IssuerId, now: Timestamp) {
+        self.desks.remove(issuer);
         let Some(slot) = self.slots.remove(issuer) else { return };
         self.let_go.retain(|_, (_, restraint)| restraint.is_current(now));
         if let Some(restraint) = slot.refresh.into_restraint(now).filter(|_| self.let_go.len() < MOST_LET_GO) {
@@ -156,7 +164,11 @@ impl Wire {
             return;
         }
         let is_back = self.plan.tenants.as_ref().is_some_and(|(_, directory)| directory.read().get(name).is_some());
-        if !is_back && let Some((issuer, _)) = self.slots.remove_entry(name) {
+        if is_back {
+            return;
+        }
+        let desk = self.desks.remove_entry(name).map(|(issuer, _)| issuer);
+        if let Some(issuer) = self.slots.remove_entry(name).map(|(issuer, _)| issuer).or(desk) {
             self.news.tell(|| Event::IssuerWithdrawn { issuer });
         }
     }

@@ -14,8 +14,9 @@ use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
 use crate::keys::refresh::{Contents, Order, Outcome, Refresh, Unknown, as_long_as_is_sane};
 use crate::keys::remote::{Found, Fresh, Known, Loaded, Vouched};
-use crate::keys::store::{Cause, KeyStore, Remote};
+use crate::keys::store::{KeyStore, Remote};
 use crate::observe::FetchCause;
+use crate::reason::Cause;
 use crate::wire::discovery::Forms;
 use crate::wire::driver::Patience;
 use crate::wire::fetch::FetchError;
@@ -109,7 +110,9 @@ impl Waiting {
     const fn limit(&self) -> Duration {
         match (self.patience, &self.need) {
             (Patience::Until(limit) | Patience::Success(limit), _) => limit,
-            (Patience::OneAnswer, Need::Keys { .. } | Need::Fresh { .. } | Need::Issuer { .. }) => WAIT_FOR_KEYS,
+            // The others wait for somebody else: the resolver, or the issuer's word on a token.
+            (Patience::OneAnswer, Need::Keys { .. } | Need::Fresh { .. }) => WAIT_FOR_KEYS,
+            (Patience::OneAnswer, Need::Issuer { .. } | Need::Introspection { .. }) => WAIT_FOR_KEYS,
             (Patience::OneAnswer, Need::UnknownKey { .. } | Need::RenamedKey { .. }) => WAIT_FOR_UNKNOWN_KEY,
         }
     }
@@ -249,7 +252,7 @@ impl Slot {
     /// Asks the refresh machine what to do about a need.
     pub(super) fn step(&mut self, need: &Need, now: Timestamp) -> Step {
         let unknown = match need {
-            Need::Keys { .. } | Need::Issuer { .. } => {
+            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } => {
                 if self.refresh.usable(now) {
                     return Step::Settled(Supply::Fetched);
                 }
@@ -423,7 +426,7 @@ impl Slot {
     /// Whether the keys at hand answer the need.
     fn brought(&self, need: &Need, now: Timestamp) -> bool {
         match need {
-            Need::Keys { .. } | Need::Issuer { .. } => self.refresh.usable(now),
+            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } => self.refresh.usable(now),
             // What was fetched for an order that is older than the question may be older too.
             Need::Fresh { .. } | Need::RenamedKey { .. } => false,
             Need::UnknownKey { kid, .. } => kid.as_deref().is_some_and(|kid| self.has(kid)),

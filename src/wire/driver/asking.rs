@@ -1,0 +1,254 @@
+//! Asking issuers about tokens (RFC 7662): what `desk` decides is done here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
+
+use crate::client_auth::Credential;
+use crate::clock::{Clock, Timestamp};
+use crate::decision::{Need, Supply};
+use crate::endpoint::Endpoint;
+use crate::introspection::memory::{FlightId, TokenText};
+use crate::introspection::remote::{LONGEST_ANSWER, Opened, Reply, ask, open};
+use crate::introspection::setup::Asked;
+use crate::issuer::TrustedIssuer;
+use crate::issuer_id::IssuerId;
+use crate::keys::store::KeyStore;
+use crate::metadata::{MetadataFault, ServerMetadata};
+use crate::observe::Event;
+use crate::wire::discovery::{Forms, discover_where};
+use crate::wire::driver::desk::{Desk, Dispatch, Ended, Ready, Told};
+use crate::wire::driver::inbox::Message;
+use crate::wire::driver::{LONGEST_LOAD, LONGEST_NAP, Patience, Wire, addresses, unreachable};
+use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
+
+impl Wire {
+    /// Makes a desk for an issuer that is asked, or a new one for new settings.
+    pub(super) fn open_desk(&mut self, issuer: &TrustedIssuer) {
+        let name = &issuer.rules.issuer;
+        match Desk::new(issuer, Arc::clone(&self.plan.memory)) {
+            Some(desk) => self.desks.insert(name.clone(), desk),
+            None => self.desks.remove(name.as_str()),
+        };
+    }
+
+    /// Finds out what an issuer says of a token.
+    pub(super) fn inquire(
+        &mut self,
+        issuer: &IssuerId,
+        token: &TokenText,
+        reply: Option<oneshot::Sender<Supply>>,
+        now: Timestamp,
+    ) {
+        let Some(desk) = self.desks.get_mut(issuer) else {
+            if let Some(reply) = reply {
+                let _ = reply.send(unreachable("the issuer is trusted no longer"));
+            }
+            return;
+        };
+        let (is_begun, told) = desk.ask(token, reply, now);
+        let issuer = issuer.clone();
+        match told {
+            Some(Told::Halted(why)) => self.news.tell(|| Event::IntrospectionHalted { issuer: issuer.clone(), why }),
+            Some(Told::Resumed) => self.news.tell(|| Event::IntrospectionResumed { issuer: issuer.clone() }),
+            None => {}
+        }
+        if is_begun {
+            self.send_question(&issuer, token, now);
+        }
+    }
+
+    /// Sends a question, or sees to it that it can be sent.
+    fn send_question(&mut self, issuer: &IssuerId, token: &TokenText, now: Timestamp) {
+        let Some(desk) = self.desks.get_mut(issuer) else { return };
+        if let Some(dispatch) = desk.dispatch(token, now) {
+            let errand = Errand {
+                fetch: Arc::clone(&self.plan.fetch),
+                clock: Arc::clone(&self.plan.clock),
+                asked: Arc::clone(&desk.asked),
+                keys: Arc::clone(&desk.keys),
+                issuer: issuer.clone(),
+                post: self.post.clone(),
+            };
+            let (id, asker) = (dispatch.id, desk.standing.asker);
+            let asking = tokio::spawn(errand.run(dispatch));
+            desk.sent(token, asking.abort_handle());
+            let (post, issuer, token) = (self.post.clone(), issuer.clone(), token.clone());
+            tokio::spawn(async move {
+                // Invariant 5 of the driver: a task that panicked is a task that failed.
+                let outcome = asking.await.unwrap_or_else(|panic| Err(FetchError::other(panic)));
+                if let Some(inbox) = post.upgrade() {
+                    let _ = inbox.send(Message::Answered { issuer, asker, token, id, outcome });
+                }
+            });
+        }
+        self.prepare(issuer, now);
+    }
+
+    /// Finds out, beside everything else, what it takes to ask an issuer, where that is not known.
+    fn prepare(&mut self, issuer: &IssuerId, now: Timestamp) {
+        let Some(desk) = self.desks.get_mut(issuer) else { return };
+        let Some((endpoint, credential)) = desk.prepare(now) else { return };
+        let (fetch, asked, asker) = (Arc::clone(&self.plan.fetch), Arc::clone(&desk.asked), desk.standing.asker);
+        let preparing = tokio::spawn(async move {
+            let timely = tokio::time::timeout(LONGEST_LOAD, get_ready(&*fetch, &asked, endpoint, credential)).await;
+            timely.unwrap_or(Err(FetchError::TimedOut(LONGEST_LOAD)))
+        });
+        let (post, issuer) = (self.post.clone(), issuer.clone());
+        tokio::spawn(async move {
+            let found = preparing.await.unwrap_or_else(|panic| Err(FetchError::other(panic)));
+            if let Some(inbox) = post.upgrade() {
+                let _ = inbox.send(Message::Prepared { issuer, asker, found });
+            }
+        });
+    }
+
+    /// It was found out what it takes to ask an issuer, or could not be.
+    pub(super) fn prepared(&mut self, issuer: &IssuerId, asker: u64, found: Result<Ready, FetchError>) {
+        let now = self.plan.clock.now();
+        let Some(desk) = self.desks.get_mut(issuer).filter(|desk| desk.standing.asker == asker) else { return };
+        let error = found.as_ref().err().cloned();
+        let (to_be_sent, failed) = desk.prepared(found, now);
+        if let Some(error) = error.filter(|_| failed.is_empty()) {
+            self.news.tell(|| Event::MetadataFailed { issuer: issuer.clone(), error: Arc::new(error) });
+        }
+        self.tell_ended(issuer, failed);
+        for token in to_be_sent {
+            self.send_question(issuer, &token, now);
+        }
+    }
+
+    /// A question was answered, or has failed.
+    pub(super) fn answered(
+        &mut self,
+        issuer: &IssuerId,
+        asker: u64,
+        (token, id): (&TokenText, FlightId),
+        outcome: Result<Vec<u8>, FetchError>,
+    ) {
+        let now = self.plan.clock.now();
+        let Some(desk) = self.desks.get_mut(issuer).filter(|desk| desk.standing.asker == asker) else { return };
+        match desk.arrived(token, id, outcome, now) {
+            Some(Ok(token)) => self.send_question(issuer, &token, now),
+            Some(Err(ended)) => self.tell_ended(issuer, [ended]),
+            None => {}
+        }
+    }
+
+    /// Ends questions whose time is over. Says how long until there is one.
+    pub(super) fn end_late_questions(&mut self, now: Timestamp) -> Duration {
+        let mut nap = LONGEST_NAP;
+        let mut all = Vec::new();
+        for desk in self.desks.values_mut() {
+            let ended = desk.answer_the_late(now);
+            all.extend(ended.into_iter().map(|ended| (desk.issuer.clone(), ended)));
+            nap = nap.min(desk.next_wake(now).unwrap_or(nap));
+        }
+        for (issuer, ended) in all {
+            self.tell_ended(&issuer, [ended]);
+        }
+        nap
+    }
+
+    fn tell_ended(&self, issuer: &IssuerId, all: impl IntoIterator<Item = Ended>) {
+        for Ended { took, outcome } in all {
+            self.news.tell(|| Event::Introspected { issuer: issuer.clone(), took, outcome });
+        }
+    }
+}
+
+/// What one question needs on its way.
+struct Errand {
+    fetch: Arc<dyn Fetch>,
+    clock: Arc<dyn Clock>,
+    asked: Arc<Asked>,
+    keys: Arc<KeyStore>,
+    issuer: IssuerId,
+    post: mpsc::WeakUnboundedSender<Message>,
+}
+
+impl Errand {
+    /// Asks, and opens what comes back.
+    async fn run(self, dispatch: Dispatch) -> Result<Vec<u8>, FetchError> {
+        let Dispatch { token, ready, .. } = dispatch;
+        let limits = FetchLimits { total: self.asked.deadline, body: LONGEST_ANSWER, ..self.limits() };
+        let now = self.clock.now();
+        let (fetch, asked) = (&*self.fetch, &self.asked);
+        match ask(fetch, limits, &ready.endpoint, asked, &ready.credential, token.octets(), now).await? {
+            Reply::Plain(document) => Ok(document.to_vec()),
+            Reply::Signed(jwt) => self.unseal(&jwt).await,
+        }
+    }
+
+    fn limits(&self) -> FetchLimits {
+        FetchLimits { addresses: addresses(self.asked.addresses), ..FetchLimits::default() }
+    }
+
+    /// Checks the signature of an answer, for which keys may have to be fetched first.
+    async fn unseal(&self, jwt: &[u8]) -> Result<Vec<u8>, FetchError> {
+        for _ in 0..KEYS_AT_MOST {
+            let opened = open(jwt, &self.asked, &self.keys, self.clock.now());
+            let issuer = self.issuer.clone();
+            let need = match opened.map_err(|fault| FetchError::Unusable { problem: fault.0 })? {
+                Opened::Answer(document) => return Ok(document),
+                Opened::WantsKeys => Need::Keys { issuer },
+                Opened::WantsKey(kid) => Need::UnknownKey { issuer, kid },
+            };
+            let (reply, answer) = oneshot::channel();
+            let question = Message::Needed { need, patience: Patience::OneAnswer, reply: Some(reply) };
+            let is_sent = self.post.upgrade().is_some_and(|inbox| inbox.send(question).is_ok());
+            match answer.await {
+                Ok(Supply::Fetched) if is_sent => {}
+                Ok(Supply::Unreachable(source)) => {
+                    return Err(FetchError::Issuer { issuer: self.issuer.clone(), source });
+                }
+                _ => break,
+            }
+        }
+        Err(FetchError::Unusable { problem: "the key that signed the answer is not known" })
+    }
+}
+
+/// The first keys, and then perhaps a newer one.
+const KEYS_AT_MOST: usize = 3;
+
+/// Finds the endpoint, and asks for the secret.
+async fn get_ready(
+    fetch: &dyn Fetch,
+    asked: &Arc<Asked>,
+    endpoint: Option<Endpoint>,
+    credential: Option<Credential>,
+) -> Result<Ready, FetchError> {
+    let endpoint = match endpoint {
+        Some(endpoint) => endpoint,
+        None => find(fetch, asked).await?,
+    };
+    let credential = match credential {
+        Some(credential) => credential,
+        None => {
+            let asked = Arc::clone(asked);
+            // It may read a file, or ask a vault.
+            let obtained = spawn_blocking(move || asked.auth.obtain()).await.map_err(FetchError::other)?;
+            obtained.map_err(|source| FetchError::NoClientSecret { source })?
+        }
+    };
+    Ok(Ready { endpoint, credential })
+}
+
+async fn find(fetch: &dyn Fetch, asked: &Asked) -> Result<Endpoint, FetchError> {
+    let limits = FetchLimits { addresses: addresses(asked.addresses), ..FetchLimits::default() };
+    let shows_certificate = asked.auth.shows_certificate();
+    let lacks = |problem| FetchError::Unusable { problem };
+    let is_there = |metadata: &ServerMetadata| endpoint_in(metadata, shows_certificate).map(|_| ());
+    let found = discover_where(fetch, &asked.issuer, asked.plain_http, limits, Forms::All(None), is_there).await;
+    found.and_then(|(metadata, _)| endpoint_in(&metadata, shows_certificate).map_err(lacks))
+}
+
+fn endpoint_in(metadata: &ServerMetadata, shows_certificate: bool) -> Result<Endpoint, &'static str> {
+    match metadata.introspection_endpoint(shows_certificate) {
+        None => Err("the metadata names no introspection_endpoint"),
+        Some(endpoint) => endpoint.map_err(MetadataFault::problem),
+    }
+}
