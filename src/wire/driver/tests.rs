@@ -16,6 +16,8 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use super::*;
+use crate::cache::Bounds;
+use crate::introspection::memory::Memory;
 use crate::issuer::Issuer;
 use crate::keys::refresh::MAX_STALE;
 use crate::keys::refresh::jitter::Jitter;
@@ -90,7 +92,12 @@ struct Stage {
 
 impl Stage {
     fn new(seed: u64, cancellations: Cancellations) -> Self {
-        let defaults = Defaults { audiences: vec!["a".to_owned()], leeway: Duration::ZERO, max_stale: MAX_STALE };
+        let defaults = Defaults {
+            audiences: vec!["a".to_owned()],
+            leeway: Duration::ZERO,
+            max_stale: MAX_STALE,
+            numbers: Arc::default(),
+        };
         let issuer = Issuer::jwks(IDENTIFIER, "https://id.example.com/keys").build(&defaults).unwrap();
         let clock = Arc::new(Hand(Mutex::new(Timestamp::new(1_700_000_000_000, Duration::from_secs(1)))));
         let plan = Plan {
@@ -99,6 +106,7 @@ impl Stage {
             issuers: [issuer].into(),
             tenants: None,
             defaults,
+            memory: Arc::new(Memory::new(Bounds { entries: 0, bytes: 0 })),
             listeners: Listeners::default(),
             restored: [].into(),
             first: Arc::new(Once::new()),
@@ -243,7 +251,7 @@ impl Stage {
         for caller in &mut self.callers {
             let Some(answer) = &mut caller.answer else { continue };
             let heard = match answer.try_recv() {
-                Ok(Supply::Fetched | Supply::Resolved) => "fetched",
+                Ok(Supply::Fetched | Supply::Resolved | Supply::Answered(_)) => "fetched",
                 Ok(Supply::BudgetSpent) => "budget spent",
                 Ok(Supply::Unreachable(_)) => "unreachable",
                 Err(oneshot::error::TryRecvError::Closed) => panic!("somebody was left without an answer"),
