@@ -164,6 +164,15 @@ impl ReqwestFetch {
         Ok(response)
     }
 
+    /// The client certificate for hosts at such addresses. Those that somebody else may name are confined to public ones, and whoever
+    /// may name a host is no friend who should learn which program this is.
+    const fn shown_to(&self, addresses: Addresses) -> Option<&Identity> {
+        match addresses {
+            Addresses::Any => self.identity.as_ref(),
+            Addresses::Public => None,
+        }
+    }
+
     fn client(&self, limits: FetchLimits) -> Result<reqwest::Client, Arc<dyn Error + Send + Sync>> {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("scopegate/", env!("CARGO_PKG_VERSION")))
@@ -182,12 +191,12 @@ impl ReqwestFetch {
             Roots::SystemAnd(roots) => builder.tls_certs_merge(roots.iter().cloned()),
             Roots::Only(roots) => builder.tls_certs_only(roots.iter().cloned()),
         };
+        let builder = match self.shown_to(limits.addresses) {
+            Some(identity) => builder.identity(identity.clone()),
+            None => builder,
+        };
         let builder = match limits.addresses {
-            // Who may name a host here is no friend who should learn which program this is.
-            Addresses::Any => match &self.identity {
-                Some(identity) => builder.identity(identity.clone()),
-                None => builder,
-            },
+            Addresses::Any => builder,
             confined @ Addresses::Public => builder.dns_resolver(resolver::Filtered(confined)),
         };
         builder.build().map_err(|error| Arc::from(Box::<dyn Error + Send + Sync>::from(error)))
@@ -234,3 +243,7 @@ fn literal(url: &reqwest::Url) -> Option<IpAddr> {
     let host = url.host_str()?;
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
+
+#[cfg(test)]
+#[path = "reqwest/tests.rs"]
+mod tests;
