@@ -296,3 +296,23 @@ fn who_warms_up_or_refreshes_is_answered_after_25_s_and_told_which_issuer_it_was
         );
     }
 }
+
+#[test]
+fn fault_row_12_health_tells_which_keys_were_left_out_and_why() {
+    let world = World::warm();
+    assert!(world.health().keys.left_out().is_empty());
+    let good = world.issuer.jwks();
+    let bad = r#"{"kty":"oct","kid":"secret","k":"c2VjcmV0"},{"kty":"RSA","kid":"weak","n":"AQAB","e":"AQAB"},7,"#;
+    world.issuer.publish_raw(good.replace("\"keys\":[", &format!("\"keys\":[{bad}")));
+    block_on(world.validator.refresh_now()).unwrap();
+    let health = world.health();
+    let left_out: Vec<_> =
+        health.keys.left_out().iter().map(|key| (key.place, key.kid.as_deref(), key.cause.label())).collect();
+    let expected = [(0, Some("secret"), "symmetric"), (1, Some("weak"), "weak_modulus"), (2, None, "not_an_object")];
+    assert_eq!(left_out, expected);
+    assert_eq!((health.keys.keys().len(), health.state, health.failures), (1, KeyState::Fresh, 0));
+    assert!(world.check(&world.token().mint()).is_ok(), "the good key serves");
+    world.issuer.recover();
+    block_on(world.validator.refresh_now()).unwrap();
+    assert!(world.health().keys.left_out().is_empty());
+}
