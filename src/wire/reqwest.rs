@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::tls::{Certificate, Identity};
 
 use crate::config_error::ConfigError;
@@ -145,20 +145,20 @@ impl ReqwestFetch {
             }
         };
         let mut answer = stale::send(client, request).await.map_err(|error| failure(error, limits))?;
-        if answer
-            .content_length()
-            .is_some_and(|announced| usize::try_from(announced).map_or(true, |long| long > limits.body))
-        {
+        let announced = answer.content_length().map(|announced| usize::try_from(announced).unwrap_or(usize::MAX));
+        if announced.is_some_and(|announced| announced > limits.body) {
             return Err(FetchError::TooLarge { limit: limits.body });
         }
-        let mut body = BytesMut::new();
+        // All at once: what grows is there twice while it does. Where nothing is announced, what is not filled is given back.
+        let mut body = Vec::with_capacity(announced.unwrap_or(limits.body).min(MOST_RESERVED));
         while let Some(chunk) = answer.chunk().await.map_err(|error| failure(error, limits))? {
             if body.len().saturating_add(chunk.len()) > limits.body {
                 return Err(FetchError::TooLarge { limit: limits.body });
             }
             body.extend_from_slice(&chunk);
         }
-        let mut response = http::Response::new(body.freeze());
+        body.shrink_to_fit();
+        let mut response = http::Response::new(Bytes::from(body));
         *response.status_mut() = answer.status();
         *response.headers_mut() = std::mem::take(answer.headers_mut());
         Ok(response)
@@ -227,6 +227,9 @@ impl Fetch for ReqwestFetch {
         })
     }
 }
+
+/// What is reserved for a body before any of it has come, whatever is announced.
+const MOST_RESERVED: usize = 512 * 1024;
 
 fn certificates(setting: &'static str, pem: &[u8]) -> Result<Vec<Certificate>, ConfigError> {
     let problem = "is not a list of certificates in PEM";
