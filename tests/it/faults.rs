@@ -4,7 +4,9 @@
 mod answers;
 mod host;
 mod hours;
+mod issuer_in_trouble;
 mod order;
+mod outage;
 
 use std::time::Duration;
 
