@@ -185,7 +185,7 @@ fn row_s27_nothing_that_is_shown_of_saved_keys_and_of_the_way_out_holds_a_secret
 }
 
 /// S29: this very process links `jsonwebtoken` (the test issuer signs with it), and the crate asks no process for a provider.
-/// The differential test runs both beside each other.
+/// The differential test runs both beside each other; `tests/providers` runs this beside one that cannot choose its provider.
 #[test]
 fn row_s29_another_library_of_tokens_in_the_process_changes_nothing() {
     let issuer = TestIssuer::new(A).default_audience(API);
