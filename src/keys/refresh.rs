@@ -14,6 +14,23 @@
 //! 8. What is remembered of requests is bounded (I10).
 //! 9. Restored keys are never younger than they were when they were saved, and are fetched anew at once.
 //!
+//! Of the invariants of the whole house, I1 to I13, these are held here:
+//!
+//! | | what holds | where |
+//! | --- | --- | --- |
+//! | I1 | what is accepted was signed by a key of the current set, fetched within the hard limit | 6; `decision` asks for both |
+//! | I2 | a token of an issuer that nobody trusts causes nothing | `decision` and `tenants`, before this machine hears of it |
+//! | I3 | tokens cause at most 2 + floor(w / 30 s) orders in any window w, and time has its own | 5 |
+//! | I4 | a withdrawn key proves nothing after the next good fetch | `keys/store`: one set at a time, and no memory of tokens |
+//! | I5 | a failure changes nothing | 3 |
+//! | I6, I8 | what was remembered of a token; the inner service | no token is remembered; `tower/service` |
+//! | I7 | nothing is accepted after its end | `claims/rules` |
+//! | I9 | a check does no I/O and waits for nobody | it reads what is [published](Refresh::published) |
+//! | I10 | every container is bounded | 8, and each owner of another |
+//! | I11 | 401 is for what was judged, 503 for what was not | `keys/unknown_key` and `decision`, by what is published |
+//! | I12 | a later-started answer is never overwritten by an earlier one | 4 |
+//! | I13 | whoever goes away leaves the others progressing | 2; `wire/driver/slot` |
+//!
 //! What holds us back is measured by the monotonic clock alone, so that a wall clock that jumps ahead cannot make us hammer an
 //! issuer. What ages keys is measured by whichever clock says longer, so that neither a clock that was set back nor a
 //! computer that slept can make them young.

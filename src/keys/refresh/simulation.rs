@@ -258,19 +258,24 @@ impl Life {
                 let kid = name.to_string();
                 let thought = published.unknown_key(Some(&kid), now);
                 if thought == UnknownKey::Absent {
-                    assert!(self.age().unwrap() <= Duration::from_secs(60), "absent, say keys that are old (I11)");
+                    assert!(self.age().unwrap() <= UNKNOWN_PERIOD, "absent, say keys that are old (I11)");
                 }
                 let step = self.machine.unknown_key(Some(&kid), now);
                 assert_eq!(step == Unknown::Absent, self.machine_remembers(&kid), "{step:?}");
                 step
             }
         };
-        if let Unknown::Fetch(order) = order {
-            self.spent.push(self.uptime);
-            self.within_budget();
-            self.ordered(Some(order));
-        }
+        let order = self.caused_by_a_token(order);
+        self.ordered(order);
         false
+    }
+
+    /// The order, if there is one, that a token has caused; it is one of the budget's.
+    fn caused_by_a_token(&mut self, step: Unknown) -> Option<Order> {
+        let Unknown::Fetch(order) = step else { return None };
+        self.spent.push(self.uptime);
+        self.within_budget();
+        Some(order)
     }
 
     /// An order of which nothing was heard for a minute has failed at the moment at which somebody looks.
@@ -316,7 +321,14 @@ impl Life {
 
     /// The driver was told to fetch.
     fn ordered(&mut self, order: Option<Order>) {
-        let Some(order) = order else { return };
+        if let Some(order) = order {
+            self.obey(order);
+            self.send(order);
+        }
+    }
+
+    /// What must be true of every order.
+    fn obey(&mut self, order: Order) {
         self.orders += 1;
         self.note(|| format!("{order:?}"));
         assert_eq!(self.open, None, "two orders are open (invariant 1)");
@@ -324,7 +336,6 @@ impl Life {
         let barred = if in_need { self.barred.0 } else { self.barred.1 };
         assert!(self.uptime >= barred, "ordered {:?} too early (invariant 7)", barred - self.uptime);
         self.open = Some((order.id, self.uptime));
-        self.send(order);
     }
 
     fn send(&mut self, order: Order) {

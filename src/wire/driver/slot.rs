@@ -229,13 +229,16 @@ impl Slot {
             });
         }
         let age = now.since(found.at);
+        let is_aged = age >= METADATA_AGE;
         let is_old = match order.cause {
-            FetchCause::Timed | FetchCause::Asked => self.doubtful.is_some() || age >= METADATA_AGE,
-            // Each such fetch puts the timed one off, which would come never while a key is asked for all the time.
+            FetchCause::Timed | FetchCause::Asked => self.doubtful.is_some() || is_aged,
+            // Each fetch that a token causes puts the timed one off, which would come never while tokens cause them all the time.
             FetchCause::UnknownKey => {
-                self.doubtful.is_some_and(|since| now.since(since) >= DOUBT) && age >= METADATA_AGE_IN_DOUBT
+                let is_in_doubt = self.doubtful.is_some_and(|since| now.since(since) >= DOUBT);
+                is_aged || is_in_doubt && age >= METADATA_AGE_IN_DOUBT
             }
-            FetchCause::NoKeys | FetchCause::BadSignature => false,
+            FetchCause::BadSignature => is_aged,
+            FetchCause::NoKeys => false,
         };
         if is_old { Known::Old(found) } else { Known::Good(found) }
     }
