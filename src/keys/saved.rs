@@ -255,6 +255,13 @@ impl SavedKeys {
         self.sets.iter().map(aged).filter(move |set| set.age <= limit)
     }
 
+    /// Drops what is there of an issuer. Says whether there was something.
+    pub(crate) fn remove(&mut self, issuer: &str) -> bool {
+        let before = self.sets.len();
+        self.sets.retain(|set| set.issuer.as_str() != issuer);
+        self.sets.len() < before
+    }
+
     /// Whether there is something of an issuer.
     pub(crate) fn has(&self, issuer: &str) -> bool {
         self.sets.iter().any(|set| set.issuer.as_str() == issuer)

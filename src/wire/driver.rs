@@ -35,10 +35,10 @@ use crate::issuer_id::IssuerId;
 use crate::key_file::KeyFile;
 use crate::keys::refresh::{Order, Refresh, Restraint};
 use crate::keys::remote::{find, load};
-use crate::keys::saved::SavedKeys;
+use crate::keys::saved::{SavedKeys, SavedSet};
 use crate::keys::store::Cause;
 use crate::observe::{Event, Listeners};
-use crate::restored::{Restored, sets};
+use crate::restored::{Leftovers, Restored, sets};
 use crate::tenants::{Directory, Tenants};
 use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
@@ -74,7 +74,7 @@ pub(crate) struct Plan {
     /// Done by the first thread, and not by one that takes its place.
     pub(crate) first: Arc<Once>,
     /// Saved keys of issuers that the resolver has not named yet.
-    pub(crate) saved: Option<SavedKeys>,
+    pub(crate) leftovers: Leftovers,
     pub(crate) key_file: Option<KeyFile>,
 }
 
@@ -154,6 +154,12 @@ impl Wire {
         self.slots.insert(issuer.rules.issuer.clone(), slot);
     }
 
+    /// Whether an issuer is trusted by name, or has been named.
+    fn is_known(&self, name: &str) -> bool {
+        let is_resolved = |(_, directory): &(Tenants, Arc<Directory>)| directory.read().get(name).is_some();
+        self.is_trusted_by_name(name) || self.plan.tenants.as_ref().is_some_and(is_resolved)
+    }
+
     fn is_trusted_by_name(&self, name: &str) -> bool {
         self.plan.issuers.iter().any(|issuer| issuer.rules.issuer.as_str() == name)
     }
@@ -181,6 +187,7 @@ impl Wire {
             Message::Arrived { issuer, slot, order, arrival } => self.arrived(&issuer, slot, order, arrival),
             Message::Resolved { name, question, answer } => self.resolved(name, question, answer),
             Message::Forgotten { name } => self.forgotten(&name),
+            Message::LeftoversForgotten => self.keep_without_what_was_taken_back(),
             Message::Kept { result } => self.kept(result),
             Message::ClockTurned => {}
         }
@@ -299,6 +306,13 @@ impl Wire {
         }
     }
 
+    /// A file that still had keys which are taken back would bring them back with the next start.
+    fn keep_without_what_was_taken_back(&mut self) {
+        if let Some(keeping) = &mut self.keeping {
+            keeping.changed(Pending::Keys);
+        }
+    }
+
     /// Writes the keys down if it is time to; says how long until it will be.
     fn keep(&mut self, now: Timestamp) -> Option<Duration> {
         let keeping = self.keeping.as_mut()?;
@@ -313,7 +327,8 @@ impl Wire {
         let in_use = sets(self.plan.issuers.iter().chain(resolved), now);
         // Those of issuers that the resolver has not named yet outlast a second restart too.
         let limit = self.plan.defaults.max_stale;
-        let left = self.plan.saved.iter().flat_map(|saved| saved.left(now, limit));
+        let is_in_use = |set: &SavedSet| self.is_known(set.issuer.as_str());
+        let left = self.plan.leftovers.sets(now, limit).into_iter().filter(|set| !is_in_use(set));
         let document = SavedKeys::seal(in_use.into_iter().chain(left), now, &file.secret);
         // A disk may be slow, or be no disk at all. The system may have no thread to give, which is a panic of this task alone.
         let writing = tokio::spawn(async move { tokio::task::spawn_blocking(move || file.write(&document)).await });

@@ -2,6 +2,7 @@
 
 mod again;
 mod floods;
+mod leftovers;
 mod resolver;
 
 use std::collections::HashMap;

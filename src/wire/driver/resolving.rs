@@ -20,7 +20,6 @@ use crate::issuer::{Defaults, Issuer};
 use crate::issuer_id::IssuerId;
 use crate::keys::store::Cause;
 use crate::observe::Event;
-use crate::restored::restore_one;
 use crate::tenants::{Admission, Directory, Outdated, Question, Tenants};
 use crate::wire::driver::inbox::Message;
 use crate::wire::driver::telling::tell_restored;
@@ -70,7 +69,7 @@ impl Wire {
             }
             return;
         }
-        let is_saved = self.plan.saved.as_ref().is_some_and(|saved| saved.has(&name));
+        let is_saved = self.plan.leftovers.has(&name);
         if self.resolving.ask(&name, reply, is_saved, now) {
             self.ask_resolver(name, now);
         }
@@ -109,8 +108,7 @@ impl Wire {
                 self.slots.remove(&*name);
                 let table = directory.read();
                 if let Some(issuer) = table.get(&name) {
-                    let saved = self.plan.saved.as_mut();
-                    if let Some(restored) = saved.and_then(|saved| restore_one(issuer, saved, now)) {
+                    if let Some(restored) = self.plan.leftovers.restore(issuer, now) {
                         tell_restored(&self.news, &restored);
                     }
                     self.open_slot(issuer);
@@ -123,7 +121,9 @@ impl Wire {
                 if let Some(error) = error {
                     self.news.tell(|| Event::ResolverFailed { error });
                 }
-                if withdrawn.is_some() {
+                // Nobody's customer: should it become one again, its keys are asked for anew.
+                let was_saved = self.plan.leftovers.forget(&name);
+                if withdrawn.is_some() || was_saved {
                     self.forgotten(&name);
                 }
                 Supply::Resolved
@@ -147,7 +147,8 @@ impl Wire {
         }
     }
 
-    /// An issuer is trusted no longer. Where it was resolved anew meanwhile, its slot is a new one, and stays.
+    /// An issuer is trusted no longer. Where it was resolved anew meanwhile, its slot is a new one, and stays. Its saved keys
+    /// were dropped by whoever took the word back, at that moment.
     pub(super) fn forgotten(&mut self, name: &str) {
         self.resolving.forget(name);
         self.let_go.remove(name);
@@ -155,6 +156,7 @@ impl Wire {
         if self.is_trusted_by_name(name) {
             return;
         }
+        self.keep_without_what_was_taken_back();
         let is_back = self.plan.tenants.as_ref().is_some_and(|(_, directory)| directory.read().get(name).is_some());
         if !is_back && let Some((issuer, _)) = self.slots.remove_entry(name) {
             self.news.tell(|| Event::IssuerWithdrawn { issuer });

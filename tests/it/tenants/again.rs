@@ -196,7 +196,7 @@ fn a_tenant_that_left_while_it_was_asked_about_again_does_not_come_back_unasked(
 
 /// A clock that panics once, on the thread that fetches keys.
 #[derive(Debug)]
-struct Brittle(TestClock, Arc<AtomicBool>);
+pub(super) struct Brittle(pub(super) TestClock, pub(super) Arc<AtomicBool>);
 
 impl Clock for Brittle {
     fn now(&self) -> Timestamp {
