@@ -4,6 +4,7 @@ mod lifecycle;
 mod metadata;
 mod moved;
 mod outage;
+mod parted;
 mod readiness;
 mod refresh;
 

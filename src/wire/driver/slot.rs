@@ -325,7 +325,14 @@ impl Slot {
                 }
             }
             Err(error) => {
-                self.refresh.failed(order.id, now, error.retry_after());
+                let retry_after = if was_read || !self.lies_at_another_host() {
+                    error.retry_after()
+                } else {
+                    // The metadata's host asks to be left alone, and the keys are not there: they are looked for where they lay.
+                    self.metadata_failed(&error, now);
+                    None
+                };
+                self.refresh.failed(order.id, now, retry_after);
                 News::Failed(Arc::new(error))
             }
         };
@@ -382,6 +389,13 @@ impl Slot {
     pub(super) fn metadata_failed(&mut self, error: &FetchError, now: Timestamp) {
         let asked = error.retry_after().map_or(Duration::ZERO, as_long_as_is_sane);
         self.metadata_from = now.uptime().saturating_add(asked);
+    }
+
+    /// Whether the keys lay at another host than the metadata, which lies at the issuer's own (RFC 8414 s3). A port is another
+    /// host too.
+    fn lies_at_another_host(&self) -> bool {
+        let own = self.issuer.as_str().parse::<http::Uri>().ok().and_then(|issuer| issuer.into_parts().authority);
+        self.found.as_ref().is_some_and(|found| found.jwks_uri.uri().authority() != own.as_ref())
     }
 
     fn is_metadata_barred(&self, now: Timestamp) -> bool {
