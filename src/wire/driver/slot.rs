@@ -1,10 +1,11 @@
 //! One issuer, as the driver knows it: its keys, where they lay, and who waits for them.
 
+mod waiting;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
 use crate::clock::Timestamp;
 use crate::decision::{Need, Supply};
@@ -17,13 +18,9 @@ use crate::keys::remote::{Found, Fresh, Known, Loaded, Vouched};
 use crate::keys::store::{Cause, KeyStore, Remote};
 use crate::observe::FetchCause;
 use crate::wire::discovery::Forms;
-use crate::wire::driver::Patience;
 use crate::wire::fetch::FetchError;
+use waiting::Waiting;
 
-/// How long a request waits for the very first keys.
-const WAIT_FOR_KEYS: Duration = Duration::from_secs(5);
-/// How long a request waits for a key that is not at hand.
-const WAIT_FOR_UNKNOWN_KEY: Duration = Duration::from_secs(1);
 /// So many misses in a row, and the metadata is read again.
 const MISSES: u32 = 8;
 /// So many misses in a row, and the metadata is looked for at its other addresses too.
@@ -88,31 +85,6 @@ pub(super) struct Slot {
     last_error: Option<Arc<FetchError>>,
     waiting: Vec<Waiting>,
     state: KeyState,
-}
-
-pub(super) struct Waiting {
-    need: Need,
-    patience: Patience,
-    /// The order that will settle it; an earlier one only might.
-    order: Option<u64>,
-    since: Timestamp,
-    reply: oneshot::Sender<Supply>,
-}
-
-impl Waiting {
-    /// How long it may still wait. By the monotonic clock: a wall clock that is set right must not turn anybody away.
-    const fn left(&self, now: Timestamp) -> Duration {
-        let waited = now.uptime().saturating_sub(self.since.uptime());
-        self.limit().saturating_sub(waited)
-    }
-
-    const fn limit(&self) -> Duration {
-        match (self.patience, &self.need) {
-            (Patience::Until(limit) | Patience::Success(limit), _) => limit,
-            (Patience::OneAnswer, Need::Keys { .. } | Need::Fresh { .. } | Need::Issuer { .. }) => WAIT_FOR_KEYS,
-            (Patience::OneAnswer, Need::UnknownKey { .. } | Need::RenamedKey { .. }) => WAIT_FOR_UNKNOWN_KEY,
-        }
-    }
 }
 
 /// What an arrival has changed.
@@ -211,10 +183,6 @@ impl Slot {
         &self.keys
     }
 
-    pub(super) fn waiters(&self) -> usize {
-        self.waiting.len()
-    }
-
     /// Where to look for the keys: not where there were none, and by the metadata again once it is old, or a key was missing.
     /// A flood of unknown keys makes the metadata be read once in minutes: time, and who asks for it, does otherwise.
     pub(super) fn known(&self, order: Order, now: Timestamp) -> Known {
@@ -285,18 +253,6 @@ impl Slot {
             Some(error) => Supply::Unreachable(Arc::<FetchError>::clone(error)),
             None => Supply::BudgetSpent,
         }
-    }
-
-    /// Takes down who waits, and for which order.
-    pub(super) fn wait(
-        &mut self,
-        need: Need,
-        patience: Patience,
-        order: Option<u64>,
-        now: Timestamp,
-        reply: oneshot::Sender<Supply>,
-    ) {
-        self.waiting.push(Waiting { need, patience, order, since: now, reply });
     }
 
     pub(super) fn take_in(&mut self, order: Order, arrival: Arrival, now: Timestamp) -> News {
@@ -400,62 +356,5 @@ impl Slot {
 
     fn is_metadata_barred(&self, now: Timestamp) -> bool {
         now.uptime() < self.metadata_from
-    }
-
-    /// Answers whoever waited for this order. Who joined it late, and did not find its key, may cause another.
-    pub(super) fn settle(&mut self, order: Order, now: Timestamp) -> Option<Order> {
-        let mut again = None;
-        for mut waiting in std::mem::take(&mut self.waiting) {
-            let is_patient = matches!(waiting.patience, Patience::Success(_));
-            let supply = match (&self.last_error, waiting.order) {
-                (Some(_), _) if is_patient => {
-                    // Still in need, so that the issuer is asked again soon.
-                    self.refresh.need_keys(now);
-                    self.waiting.push(waiting);
-                    continue;
-                }
-                (Some(error), _) => Supply::Unreachable(Arc::<FetchError>::clone(error)),
-                (None, Some(awaited)) if awaited <= order.id => Supply::Fetched,
-                (None, _) if self.brought(&waiting.need, now) => Supply::Fetched,
-                (None, _) => match self.step(&waiting.need, now) {
-                    Step::Settled(supply) => supply,
-                    step => {
-                        if let Step::Ordered(order) = step {
-                            again = Some(order);
-                            waiting.order = Some(order.id);
-                        }
-                        self.waiting.push(waiting);
-                        continue;
-                    }
-                },
-            };
-            let _ = waiting.reply.send(supply);
-        }
-        again
-    }
-
-    /// Whether the keys at hand answer the need.
-    fn brought(&self, need: &Need, now: Timestamp) -> bool {
-        match need {
-            Need::Keys { .. } | Need::Issuer { .. } => self.refresh.usable(now),
-            // What was fetched for an order that is older than the question may be older too.
-            Need::Fresh { .. } | Need::RenamedKey { .. } => false,
-            Need::UnknownKey { kid, .. } => kid.as_deref().is_some_and(|kid| self.has(kid)),
-        }
-    }
-
-    fn has(&self, kid: &str) -> bool {
-        self.keys.keys().iter().any(|key| key.kid() == Some(kid))
-    }
-
-    /// Whoever waits is answered at a deadline of its own.
-    pub(super) fn answer_the_late(&mut self, now: Timestamp) {
-        for waiting in self.waiting.extract_if(.., |waiting| waiting.left(now).is_zero()) {
-            let cause = match (&self.last_error, waiting.patience) {
-                (Some(error), Patience::Success(_)) => Arc::clone(error),
-                _ => Arc::new(FetchError::TimedOut(waiting.limit())),
-            };
-            let _ = waiting.reply.send(Supply::Unreachable(cause));
-        }
     }
 }
