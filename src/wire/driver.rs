@@ -11,6 +11,7 @@
 
 mod due;
 mod hand_over;
+mod in_flight;
 mod inbox;
 mod keeping;
 mod resolving;
@@ -44,6 +45,7 @@ use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
 use hand_over::Unread;
+use in_flight::InFlight;
 pub(crate) use inbox::{Answer, Driver};
 use inbox::{Message, Watch};
 use keeping::{Keeping, Pending};
@@ -106,6 +108,7 @@ struct Wire {
     /// Issuers that made room for others, while they are owed something.
     let_go: HashMap<IssuerId, (RemoteKeys, Restraint)>,
     resolving: Resolving,
+    in_flight: InFlight,
     keeping: Option<Keeping>,
     news: News,
     seeds: RandomState,
@@ -122,6 +125,7 @@ impl Wire {
             slots: HashMap::new(),
             let_go: HashMap::new(),
             resolving: Resolving::default(),
+            in_flight: InFlight::default(),
             keeping: plan.key_file.clone().map(Keeping::new),
             news,
             seeds: RandomState::new(),
@@ -219,27 +223,24 @@ impl Wire {
             return;
         };
         let is_patient = matches!(patience, Patience::Success(_));
-        let launch = match slot.step(&need, now) {
-            Step::Settled(Supply::Unreachable(_) | Supply::BudgetSpent) if is_patient => None,
+        let step = match slot.step(&need, &self.in_flight, now) {
+            Step::Settled(Supply::Unreachable(_) | Supply::BudgetSpent) if is_patient => Step::Joined,
             Step::Settled(supply) => {
                 if let Some(reply) = reply {
                     let _ = reply.send(supply);
                 }
                 return;
             }
-            Step::Ordered(order) => Some(order),
-            Step::Joined => None,
+            step => step,
         };
         match reply {
-            Some(reply) if slot.waiters() < MOST_WAITING => {
-                slot.wait(need, patience, launch.map(|order| order.id), now, reply);
-            }
+            Some(reply) if slot.waiters() < MOST_WAITING => slot.wait(need, patience, &step, now, reply),
             Some(reply) => {
                 let _ = reply.send(unreachable("too many requests wait for this issuer"));
             }
             None => {}
         }
-        if let Some(order) = launch {
+        if let Step::Ordered(order) = step {
             self.send(&issuer, order);
         }
     }
@@ -250,6 +251,7 @@ impl Wire {
         let Some(slot) = self.slots.get_mut(issuer) else { return };
         slot.asked = now;
         slot.publish(now);
+        self.in_flight.began(slot, order);
         self.news.tell(|| Event::FetchBegan { issuer: issuer.clone(), cause: order.cause });
         let fetch = Arc::clone(&self.plan.fetch);
         let (name, remote, number) = (slot.issuer.clone(), slot.remote.clone(), slot.number);
@@ -280,6 +282,7 @@ impl Wire {
 
     fn arrived(&mut self, issuer: &IssuerId, number: u64, order: Order, mut arrival: Arrival) {
         let now = self.plan.clock.now();
+        self.in_flight.ended(number, order);
         let Some(slot) = self.slots.get_mut(issuer).filter(|slot| slot.number == number) else { return };
         if let Some(error) = arrival.unread.take() {
             slot.metadata_failed(&error, now);
@@ -301,7 +304,7 @@ impl Wire {
         if is_late {
             return;
         }
-        if let Some(order) = slot.settle(order, now) {
+        if let Some(order) = slot.settle(order, &self.in_flight, now) {
             self.send(issuer, order);
         }
     }

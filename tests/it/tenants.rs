@@ -1,6 +1,7 @@
 //! Issuers that a resolver names: asked about once, bounded, and never at a stranger's bidding.
 
 mod again;
+mod crowds;
 mod floods;
 mod leftovers;
 mod resolver;

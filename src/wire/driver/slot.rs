@@ -18,6 +18,7 @@ use crate::keys::remote::{Found, Fresh, Known, Loaded, Vouched};
 use crate::keys::store::{Cause, KeyStore, Remote};
 use crate::observe::FetchCause;
 use crate::wire::discovery::Forms;
+use crate::wire::driver::in_flight::{InFlight, Place};
 use crate::wire::fetch::FetchError;
 use waiting::Waiting;
 
@@ -109,6 +110,8 @@ pub(super) enum Step {
     Ordered(Order),
     /// Wait for the order that is open.
     Joined,
+    /// Wait until there is a place to ask from.
+    Queued,
 }
 
 impl Slot {
@@ -215,7 +218,9 @@ impl Slot {
     }
 
     /// Asks the refresh machine what to do about a need.
-    pub(super) fn step(&mut self, need: &Need, now: Timestamp) -> Step {
+    pub(super) fn step(&mut self, need: &Need, places: &InFlight, now: Timestamp) -> Step {
+        // Whoever joins an order that is open needs no place.
+        let is_free = !self.refresh.is_fetching();
         let unknown = match need {
             Need::Keys { .. } | Need::Issuer { .. } => {
                 if self.refresh.usable(now) {
@@ -224,9 +229,14 @@ impl Slot {
                 let order = self.refresh.need_keys(now);
                 return self.ordered_or_joined(order);
             }
+            Need::Fresh { .. } if is_free && places.place_to_ask_anew(self) == Place::Taken => return Step::Queued,
             Need::Fresh { .. } => {
                 let order = self.refresh.asked(now);
                 return self.ordered_or_joined(order);
+            }
+            // Before the budget is asked, so that none of it is spent.
+            Need::UnknownKey { .. } | Need::RenamedKey { .. } if is_free && places.place_for(self) == Place::Taken => {
+                return Step::Settled(Supply::BudgetSpent);
             }
             Need::UnknownKey { kid, .. } => self.refresh.unknown_key(kid.as_deref(), now),
             Need::RenamedKey { .. } => self.refresh.bad_signature(now),

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::decision::{Need, Supply};
 use crate::keys::refresh::Order;
 use crate::wire::driver::Patience;
+use crate::wire::driver::in_flight::InFlight;
 use crate::wire::fetch::FetchError;
 
 /// How long a request waits for the very first keys.
@@ -23,15 +24,28 @@ pub(super) struct Waiting {
     patience: Patience,
     /// The order that will settle it; an earlier one only might.
     order: Option<u64>,
+    /// Whether there is no order yet, for want of a place to ask from.
+    is_queued: bool,
     since: Timestamp,
     reply: oneshot::Sender<Supply>,
 }
 
 impl Waiting {
-    /// How long it may still wait. By the monotonic clock: a wall clock that is set right must not turn anybody away.
+    /// How long it may still wait; for ever while it is queued, which it is no longer than others are being asked. By the monotonic clock: a wall clock that is set right must not turn anybody away.
     pub(super) const fn left(&self, now: Timestamp) -> Duration {
+        if self.is_queued {
+            return Duration::MAX;
+        }
         let waited = now.uptime().saturating_sub(self.since.uptime());
         self.limit().saturating_sub(waited)
+    }
+
+    /// What it waits for.
+    const fn take(&mut self, step: &Step) {
+        self.is_queued = matches!(step, Step::Queued);
+        if let Step::Ordered(order) = step {
+            self.order = Some(order.id);
+        }
     }
 
     const fn limit(&self) -> Duration {
@@ -53,15 +67,38 @@ impl Slot {
         &mut self,
         need: Need,
         patience: Patience,
-        order: Option<u64>,
+        step: &Step,
         now: Timestamp,
         reply: oneshot::Sender<Supply>,
     ) {
-        self.waiting.push(Waiting { need, patience, order, since: now, reply });
+        let mut waiting = Waiting { need, patience, order: None, is_queued: false, since: now, reply };
+        waiting.take(step);
+        self.waiting.push(waiting);
+    }
+
+    /// Whether somebody waits for a place to ask for its keys anew, and may have it.
+    pub(in crate::wire::driver) fn is_queued(&self) -> bool {
+        self.waiting.iter().any(|waiting| waiting.is_queued) && !self.refresh.is_fetching()
+    }
+
+    /// Gives an order for whoever waits for a place, whose time begins; or says why there is none.
+    pub(in crate::wire::driver) fn ask_anew(&mut self, now: Timestamp) -> Option<Order> {
+        let order = self.refresh.asked(now);
+        if let Some(order) = order {
+            for waiting in self.waiting.iter_mut().filter(|waiting| waiting.is_queued) {
+                (waiting.order, waiting.is_queued, waiting.since) = (Some(order.id), false, now);
+            }
+        } else if !self.refresh.is_fetching() {
+            let why = self.not_now();
+            for waiting in self.waiting.extract_if(.., |waiting| waiting.is_queued) {
+                let _ = waiting.reply.send(why.clone());
+            }
+        }
+        order
     }
 
     /// Answers whoever waited for this order. Who joined it late, and did not find its key, may cause another.
-    pub(in crate::wire::driver) fn settle(&mut self, order: Order, now: Timestamp) -> Option<Order> {
+    pub(in crate::wire::driver) fn settle(&mut self, order: Order, places: &InFlight, now: Timestamp) -> Option<Order> {
         let mut again = None;
         for mut waiting in std::mem::take(&mut self.waiting) {
             let is_patient = matches!(waiting.patience, Patience::Success(_));
@@ -75,13 +112,13 @@ impl Slot {
                 (Some(error), _) => Supply::Unreachable(Arc::<FetchError>::clone(error)),
                 (None, Some(awaited)) if awaited <= order.id => Supply::Fetched,
                 (None, _) if self.brought(&waiting.need, now) => Supply::Fetched,
-                (None, _) => match self.step(&waiting.need, now) {
+                (None, _) => match self.step(&waiting.need, places, now) {
                     Step::Settled(supply) => supply,
                     step => {
                         if let Step::Ordered(order) = step {
                             again = Some(order);
-                            waiting.order = Some(order.id);
                         }
+                        waiting.take(&step);
                         self.waiting.push(waiting);
                         continue;
                     }
