@@ -60,10 +60,19 @@ pub(crate) enum Known {
     Old(Found),
 }
 
+/// What an issuer may cost.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Each exchange.
+    pub(crate) fetch: FetchLimits,
+    /// How many keys its set is read for.
+    pub(crate) keys: usize,
+}
+
 /// Finds where the keys of an issuer lie. With an error it is where they lay: the metadata was to be read again and could not be.
 pub(crate) async fn find(
     fetch: &dyn Fetch,
-    limits: FetchLimits,
+    limits: Limits,
     issuer: &IssuerId,
     remote: &RemoteKeys,
     known: Known,
@@ -77,7 +86,7 @@ pub(crate) async fn find(
         Known::Old(found) => (Forms::All(found.form), Some(found)),
         Known::Nothing(forms) => (forms, None),
     };
-    let found = match discover(fetch, issuer.as_str(), remote.plain_http, limits, forms).await {
+    let found = match discover(fetch, issuer.as_str(), remote.plain_http, limits.fetch, forms).await {
         Ok((metadata, form)) => match metadata.jwks_uri() {
             Some(jwks_uri) => Ok(Found { jwks_uri: jwks_uri.clone(), form: Some(form), at: now }),
             None => Err(FetchError::Unusable { problem: "the metadata has no jwks_uri" }),
@@ -93,20 +102,21 @@ pub(crate) async fn find(
 /// Fetches a key set; with validators, only if it is another than that which they are of.
 pub(crate) async fn load(
     fetch: &dyn Fetch,
-    limits: FetchLimits,
+    limits: Limits,
     jwks_uri: &Endpoint,
     vouched: &Vouched,
 ) -> Result<Loaded, FetchError> {
     let mut request = request(jwks_uri);
     let conditional = vouched.of.as_ref() == Some(jwks_uri) && vouched.validators.ask(&mut request);
-    let response = fetch.fetch(request, limits).await?;
+    let response = fetch.fetch(request, limits.fetch).await?;
     let stated = lifetime(response.headers());
     if conditional && response.status() == StatusCode::NOT_MODIFIED {
         return Ok(Loaded::Unchanged { lifetime: stated });
     }
     let validators = Vouched { of: Some(jwks_uri.clone()), validators: Validators::of(response.headers()) };
-    let document = judge(response, limits)?;
-    let keys = KeySet::from_json(&document).map_err(|fault| FetchError::Unusable { problem: fault.0 })?;
+    let document = judge(response, limits.fetch)?;
+    let keys = KeySet::from_json_at_most(&document, limits.keys);
+    let keys = keys.map_err(|fault| FetchError::Unusable { problem: fault.0 })?;
     Ok(Loaded::Keys(Box::new(Fresh { keys, document, lifetime: stated.unwrap_or(DEFAULT_LIFETIME), validators })))
 }
 
@@ -136,8 +146,9 @@ mod tests {
     fn an_entity_tag_says_nothing_of_another_place() {
         let [here, there] =
             ["https://a.test/keys", "https://b.test/keys"].map(|url| Endpoint::new(url, PlainHttp::Refused).unwrap());
+        let limits = Limits { fetch: FetchLimits::default(), keys: 1 };
         let ask = |url: &Endpoint, vouched: &Vouched| {
-            futures_executor::block_on(load(&SameTag, FetchLimits::default(), url, vouched)).unwrap()
+            futures_executor::block_on(load(&SameTag, limits, url, vouched)).unwrap()
         };
         let Loaded::Keys(fresh) = ask(&here, &Vouched::default()) else { panic!("nothing was asked conditionally") };
         assert!(matches!(ask(&here, &fresh.validators), Loaded::Unchanged { .. }));

@@ -33,9 +33,10 @@ use crate::decision::{Need, Supply};
 use crate::endpoint::PrivateAddresses;
 use crate::issuer::{Defaults, RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
+use crate::jose::key_set::MAX_KEYS;
 use crate::key_file::KeyFile;
 use crate::keys::refresh::{Order, Refresh, Restraint};
-use crate::keys::remote::{find, load};
+use crate::keys::remote::{Limits, find, load};
 use crate::keys::saved::{SavedKeys, SavedSet};
 use crate::keys::store::Cause;
 use crate::observe::{Event, Listeners};
@@ -55,6 +56,10 @@ use telling::{tell_arrival, tell_restored, tell_turn};
 
 /// How long finding and fetching a key set may take in all, whatever a `Fetch` makes of its limits.
 const LONGEST_LOAD: Duration = Duration::from_secs(20);
+/// The longest document of an issuer that a resolver named, in bytes.
+const RESOLVED_BODY: usize = 64 * 1024;
+/// The most keys that its set is read for.
+const RESOLVED_KEYS: usize = 32;
 /// Messages that are read before anything else is done.
 const BATCH: usize = 4096;
 /// How many may wait for one issuer at a time. More are told that the issuer cannot be asked.
@@ -256,9 +261,8 @@ impl Wire {
         let fetch = Arc::clone(&self.plan.fetch);
         let (name, remote, number) = (slot.issuer.clone(), slot.remote.clone(), slot.number);
         let (known, validators) = (slot.known(order, now), slot.validators(order, now));
-        let post = self.post.clone();
+        let (post, limits) = (self.post.clone(), limits(slot));
         let loading = tokio::spawn(async move {
-            let limits = FetchLimits { addresses: addresses(&remote), ..FetchLimits::default() };
             let loading = async {
                 let (found, unread) = match find(&*fetch, limits, &name, &remote, known, now).await {
                     Ok(found) => found,
@@ -356,12 +360,17 @@ impl Wire {
     }
 }
 
-/// Which addresses may be connected to for this issuer.
-const fn addresses(remote: &RemoteKeys) -> Addresses {
-    match remote.addresses {
+/// What this issuer may cost. Who is resolved is one of thousands, and somebody else's choice.
+fn limits(slot: &Slot) -> Limits {
+    let addresses = match slot.remote.addresses {
         PrivateAddresses::Refused => Addresses::Public,
         PrivateAddresses::Allowed => Addresses::Any,
+    };
+    let fetch = FetchLimits { addresses, ..FetchLimits::default() };
+    if slot.is_resolved {
+        return Limits { fetch: FetchLimits { body: RESOLVED_BODY, ..fetch }, keys: RESOLVED_KEYS };
     }
+    Limits { fetch, keys: MAX_KEYS }
 }
 
 fn unreachable(problem: &'static str) -> Supply {

@@ -5,6 +5,7 @@ mod crowds;
 mod floods;
 mod leftovers;
 mod resolver;
+mod sizes;
 
 use std::collections::HashMap;
 use std::future::Future;
