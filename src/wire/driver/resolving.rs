@@ -2,8 +2,8 @@
 //!
 //! 1. It is asked about a name by one at a time, and about at most so many names at a time.
 //! 2. For newcomers it has a budget: 64 questions at once, and 20 a second after that. Junk that spends it delays newcomers
-//!    alone: whoever is in the table is judged without it, and is asked about again without it. Neither are those newcomers
-//!    whose keys were saved by an earlier run: what is known of them bounds them.
+//!    alone: whoever is in the table is judged without it, and is asked about again without it. Newcomers whose keys were saved
+//!    by an earlier run do not spend it, since what is known of them bounds them, and are so many at a time.
 //! 3. A question of which nothing is heard for 5 s is answered with a failure; the resolver may go on.
 //! 4. A name for which it failed is left alone for a while, so that one broken issuer does not spend what is there for all.
 
@@ -31,6 +31,8 @@ pub(super) type Resolved = Result<Option<Issuer>, Cause>;
 
 /// Questions for newcomers at a time.
 const AT_A_TIME: usize = 64;
+/// Questions at a time for newcomers whose keys were saved.
+const SAVED_AT_A_TIME: usize = 128;
 /// Questions at a time about issuers that it has named before.
 const AGAIN_AT_A_TIME: usize = 16;
 /// Questions at once, before the budget is spent.
@@ -176,9 +178,19 @@ pub(super) struct Resolving {
 struct Asked {
     since: Timestamp,
     waiting: Vec<oneshot::Sender<Supply>>,
-    is_again: bool,
+    about: About,
     /// Whoever waited was told that it takes too long; the resolver is at it still.
     is_late: bool,
+}
+
+/// Whom a question is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    Newcomer,
+    /// A newcomer whose keys were saved.
+    Saved,
+    /// One that it has named before.
+    Again,
 }
 
 struct Failed {
@@ -203,25 +215,31 @@ impl Resolving {
             return false;
         }
         let owed = EARNED.saturating_mul(BURST.saturating_sub(1));
+        let (about, is_left) = if is_saved {
+            (About::Saved, self.count(About::Saved) < SAVED_AT_A_TIME)
+        } else {
+            let is_earned = now.uptime() >= self.whole_at.saturating_sub(owed);
+            (About::Newcomer, is_earned && self.count(About::Newcomer) < AT_A_TIME)
+        };
+        if !is_left {
+            answer(reply, Supply::BudgetSpent);
+            return false;
+        }
         if !is_saved {
-            if self.count(false) >= AT_A_TIME || now.uptime() < self.whole_at.saturating_sub(owed) {
-                answer(reply, Supply::BudgetSpent);
-                return false;
-            }
             self.whole_at = self.whole_at.max(now.uptime()).saturating_add(EARNED);
         }
         let waiting = reply.into_iter().collect();
-        self.asked.insert(name.into(), Asked { since: now, waiting, is_again: false, is_late: false });
+        self.asked.insert(name.into(), Asked { since: now, waiting, about, is_late: false });
         true
     }
 
-    fn count(&self, is_again: bool) -> usize {
-        self.asked.values().filter(|asked| asked.is_again == is_again).count()
+    fn count(&self, about: About) -> usize {
+        self.asked.values().filter(|asked| asked.about == about).count()
     }
 
     /// The issuers that the resolver is to be asked about again, and how long until there will be another.
     fn due(&mut self, directory: &Directory, now: Timestamp) -> (Vec<Box<str>>, Option<Duration>) {
-        let mut room = AGAIN_AT_A_TIME.saturating_sub(self.count(true));
+        let mut room = AGAIN_AT_A_TIME.saturating_sub(self.count(About::Again));
         let (mut due, mut nap) = (Vec::new(), None);
         for (name, left) in directory.read().until_asked_again(now) {
             let failed = self.failed.get(name).map(|failed| failed.until.saturating_sub(now.uptime()));
@@ -231,7 +249,7 @@ impl Resolving {
             } else if room > 0 && !self.asked.contains_key(name) {
                 // Those for whom there is no room have their turn when an answer arrives.
                 room = room.saturating_sub(1);
-                let asked = Asked { since: now, waiting: Vec::new(), is_again: true, is_late: false };
+                let asked = Asked { since: now, waiting: Vec::new(), about: About::Again, is_late: false };
                 self.asked.insert(name.into(), asked);
                 due.push(name.into());
             }
@@ -241,13 +259,13 @@ impl Resolving {
 
     /// Whether no request caused the question, and none waits for the answer.
     fn is_nobodys(&self, name: &str) -> bool {
-        self.asked.get(name).is_some_and(|asked| asked.is_again && asked.waiting.is_empty())
+        self.asked.get(name).is_some_and(|asked| asked.about == About::Again && asked.waiting.is_empty())
     }
 
     /// Leaves a name alone for a while.
     fn bar(&mut self, name: &str, error: Cause, now: Timestamp) {
         self.failed.retain(|_, failed| now.uptime() < failed.until);
-        let is_again = self.asked.get(name).is_some_and(|asked| asked.is_again);
+        let is_again = self.asked.get(name).is_some_and(|asked| asked.about == About::Again);
         let wait = if is_again { FAILED_FOR.1 } else { FAILED_FOR.0 };
         self.failed.insert(name.into(), Failed { until: now.uptime().saturating_add(wait), error });
     }

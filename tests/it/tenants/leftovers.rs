@@ -17,7 +17,10 @@ impl World {
     /// With a clock of its own making.
     fn restarted_by(count: usize, settings: impl FnOnce(&TestClock, ValidatorBuilder) -> ValidatorBuilder) -> Self {
         let world = Self::new(count, count);
-        (0..count).for_each(|number| world.accepts(number));
+        for number in 0..count {
+            world.accepts(number);
+            world.clock.advance(Duration::from_millis(50));
+        }
         let saved = SavedKeys::open(&world.validator.save_keys(&secret()), &secret()).unwrap();
         world.tenants.iter().for_each(|tenant| tenant.script(Fault::disconnect()));
         let found = Arc::clone(&world.rows);
@@ -135,4 +138,23 @@ fn a_thread_that_takes_the_place_of_another_does_not_bring_saved_keys_back() {
         world.clock.advance(seconds(1));
         world.kept(&place) == [1]
     });
+}
+
+#[test]
+fn of_those_whose_keys_were_saved_128_are_asked_about_at_a_time_and_apart_from_newcomers() {
+    let world = World::restarted(130, |builder| builder);
+    let gate = Arc::new(Gate::default());
+    for number in 0..130 {
+        world.rows.set(&name(number), Row::Blocks(Arc::clone(&gate), Some(Box::new(Issuer::discover(name(number))))));
+    }
+    let before = world.asked();
+    (0..128).for_each(|number| drop(unjudged(world.check(&world.token(number).mint()))));
+    soon("128 are asked about", || world.asked() == before + 128);
+    for number in [128, 129] {
+        unjudged(world.validate(&world.token(number).mint()));
+    }
+    assert_eq!(world.asked(), before + 128);
+    assert_eq!(refused(world.validate(&world.junk("https://junk.example.test"))), Reason::UntrustedIssuer);
+    gate.open();
+    (0..130).for_each(|number| soon("all are served", || world.validate(&world.token(number).mint()).is_ok()));
 }
