@@ -142,6 +142,7 @@ impl Wire {
         }
         // Where the thread is not the first one.
         if let Some((_, directory)) = wire.plan.tenants.clone() {
+            directory.close_all();
             directory.read().issuers().for_each(|issuer| wire.open_slot(issuer));
         }
         let tell = || wire.plan.restored.iter().for_each(|restored| tell_restored(&wire.news, restored));

@@ -80,7 +80,7 @@ impl Wire {
     /// Asks the resolver about an issuer, beside everything else.
     fn ask_resolver(&self, name: Box<str>, now: Timestamp) {
         let Some((tenants, directory)) = &self.plan.tenants else { return };
-        let (resolve, question) = (Arc::clone(&tenants.resolve), directory.question(now));
+        let (resolve, question) = (Arc::clone(&tenants.resolve), directory.question(&name, now));
         let asked = name.clone();
         // It may block, so it has a thread of its own. The system may have none to give, which is a panic of this task alone.
         let resolving = tokio::spawn(async move { tokio::task::spawn_blocking(move || resolve(&asked)).await });
@@ -98,6 +98,7 @@ impl Wire {
         let Some((tenants, directory)) = self.plan.tenants.clone() else { return };
         if self.resolving.is_nobodys(&name) && directory.read().get(&name).is_none() {
             // It has left since it was asked about again, and nobody wants it back.
+            let _ = directory.close(&name, question);
             return self.resolving.settle(&name, &Supply::Resolved);
         }
         let answered = (&*name, question);
@@ -342,7 +343,7 @@ fn judge(
     let built = match answer {
         Ok(Some(issuer)) => issuer.resolved(tenants.private_addresses).build(defaults),
         Ok(None) => return refused(None),
-        Err(error) => return Word::Failed(error),
+        Err(error) => return directory.close(name, question).map_or(Word::Outdated, |()| Word::Failed(error)),
     };
     let issuer = match built {
         Ok(issuer) if issuer.rules.issuer.as_str() == name => issuer,
