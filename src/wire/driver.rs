@@ -261,7 +261,7 @@ impl Wire {
         self.news.tell(|| Event::FetchBegan { issuer: issuer.clone(), cause: order.cause });
         let fetch = Arc::clone(&self.plan.fetch);
         let (name, remote, number) = (slot.issuer.clone(), slot.remote.clone(), slot.number);
-        let (known, validators) = (slot.known(order, now), slot.validators(order, now));
+        let (known, wanted) = (slot.known(order, now), slot.wanted(order, now));
         let (post, limits) = (self.post.clone(), limits(slot));
         let loading = tokio::spawn(async move {
             let loading = async {
@@ -269,7 +269,7 @@ impl Wire {
                     Ok(found) => found,
                     Err(error) => return Arrival::failed(error),
                 };
-                let outcome = load(&*fetch, limits, &found.jwks_uri, &validators).await;
+                let outcome = load(&*fetch, limits, &found.jwks_uri, &wanted).await;
                 Arrival { found: Some(found), unread, outcome }
             };
             let timely = tokio::time::timeout(LONGEST_LOAD, loading).await;

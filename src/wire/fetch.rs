@@ -241,6 +241,16 @@ pub(crate) fn lifetime(headers: &HeaderMap) -> Option<Duration> {
     lifetime.map(|lifetime| lifetime.clamp(SHORTEST, LONGEST))
 }
 
+/// Whether a cache on the way kept the answer for a while (RFC 9111 s5.1).
+pub(crate) fn is_relayed(headers: &HeaderMap) -> bool {
+    text(headers, AGE).and_then(seconds).is_some_and(|age| !age.is_zero())
+}
+
+/// Asks for the server's own word: caches on the way are to ask it, whatever they hold (RFC 9111 s5.2.1.4).
+pub(crate) fn ask_past_caches(request: &mut http::Request<Bytes>) {
+    request.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+}
+
 /// By what a document that is at hand is asked for again: answered with 304 if it has not changed (RFC 9110 s13.1).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Validators {

@@ -1,5 +1,6 @@
 //! Keys over the network: fetched when they are first needed, found anew when they rotate, and never at a stranger's bidding.
 
+mod caches;
 mod lifecycle;
 mod metadata;
 mod moved;

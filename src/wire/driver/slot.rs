@@ -13,8 +13,8 @@ use crate::health::KeyState;
 use crate::issuer::{RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
-use crate::keys::refresh::{Contents, Order, Outcome, Refresh, Unknown, as_long_as_is_sane};
-use crate::keys::remote::{Found, Fresh, Known, Loaded, Vouched};
+use crate::keys::refresh::{Contents, Order, Outcome, Refresh, Unknown, Word, as_long_as_is_sane};
+use crate::keys::remote::{Found, Fresh, Known, Loaded, Vouched, Wanted};
 use crate::keys::store::{Cause, KeyStore, Remote};
 use crate::observe::FetchCause;
 use crate::wire::discovery::Forms;
@@ -70,6 +70,8 @@ pub(super) struct Slot {
     validators: Vouched,
     /// When the key set itself was last seen.
     seen: Option<Timestamp>,
+    /// Whose word it was.
+    word: Word,
     lifetime: Duration,
     /// Where the keys lay the last time.
     found: Option<Found>,
@@ -136,6 +138,7 @@ impl Slot {
             document: Bytes::new(),
             validators: Vouched::default(),
             seen: None,
+            word: Word::Own,
             lifetime: Duration::ZERO,
             found: None,
             metadata_from: Duration::ZERO,
@@ -211,10 +214,15 @@ impl Slot {
         if is_old { Known::Old(found) } else { Known::Good(found) }
     }
 
-    /// By what the key set is asked for: whether it has changed where time alone makes us ask, else for all of it.
-    pub(super) fn validators(&self, order: Order, now: Timestamp) -> Vouched {
+    /// What the key set is asked for: whether it has changed where time alone makes us ask, else all of it; and where something
+    /// is to be proved, as the issuer has it and not as a cache does.
+    pub(super) fn wanted(&self, order: Order, now: Timestamp) -> Wanted {
         let was_seen = self.seen.is_some_and(|seen| now.since(seen) < UNSEEN);
-        if order.cause == FetchCause::Timed && was_seen { self.validators.clone() } else { Vouched::default() }
+        match order.cause {
+            FetchCause::Timed if was_seen => Wanted::Changes(self.validators.clone()),
+            FetchCause::Timed | FetchCause::NoKeys => Wanted::Changes(Vouched::default()),
+            FetchCause::UnknownKey | FetchCause::BadSignature | FetchCause::Asked => Wanted::Proof,
+        }
     }
 
     /// Asks the refresh machine what to do about a need.
@@ -283,10 +291,13 @@ impl Slot {
         }
         let news = match arrival.outcome {
             Ok(Loaded::Keys(fresh)) => self.install(order, *fresh, now),
-            Ok(Loaded::Unchanged { lifetime }) => {
+            Ok(Loaded::Unchanged { lifetime, word }) => {
                 let lifetime = lifetime.unwrap_or(self.lifetime);
-                match self.refresh.fetched(order.id, now, lifetime, Contents::Unchanged) {
-                    Outcome::Renew => News::Renewed,
+                match self.refresh.fetched(order.id, now, lifetime, Contents::Unchanged, word) {
+                    Outcome::Renew => {
+                        self.word = word;
+                        News::Renewed
+                    }
                     Outcome::Install | Outcome::Unconfirmed | Outcome::Late => News::Late,
                 }
             }
@@ -321,7 +332,7 @@ impl Slot {
 
     fn install(&mut self, order: Order, fresh: Fresh, now: Timestamp) -> News {
         let contents = if fresh.keys.keys().is_empty() { Contents::Empty } else { Contents::Usable };
-        match self.refresh.fetched(order.id, now, fresh.lifetime, contents) {
+        match self.refresh.fetched(order.id, now, fresh.lifetime, contents, fresh.word) {
             Outcome::Install | Outcome::Renew => {}
             Outcome::Unconfirmed => return News::Unconfirmed,
             Outcome::Late => return News::Late,
@@ -331,6 +342,7 @@ impl Slot {
         self.validators = fresh.validators;
         self.lifetime = fresh.lifetime;
         self.seen = Some(now);
+        self.word = fresh.word;
         if is_same {
             // The very keys: what was proved by them stays proved.
             return News::Renewed;

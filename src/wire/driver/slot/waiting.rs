@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{Slot, Step};
 use crate::clock::Timestamp;
 use crate::decision::{Need, Supply};
-use crate::keys::refresh::Order;
+use crate::keys::refresh::{Order, Word};
 use crate::wire::driver::Patience;
 use crate::wire::driver::in_flight::InFlight;
 use crate::wire::fetch::FetchError;
@@ -110,8 +110,8 @@ impl Slot {
                     continue;
                 }
                 (Some(error), _) => Supply::Unreachable(Arc::<FetchError>::clone(error)),
-                (None, Some(awaited)) if awaited <= order.id => Supply::Fetched,
                 (None, _) if self.brought(&waiting.need, now) => Supply::Fetched,
+                (None, Some(awaited)) if awaited <= order.id => self.word_on(&waiting.need),
                 (None, _) => match self.step(&waiting.need, places, now) {
                     Step::Settled(supply) => supply,
                     step => {
@@ -127,6 +127,14 @@ impl Slot {
             let _ = waiting.reply.send(supply);
         }
         again
+    }
+
+    /// What an answer comes to that did not bring what was needed. What a cache has kept says nothing of a key that may be new.
+    fn word_on(&self, need: &Need) -> Supply {
+        match (self.word, need) {
+            (Word::Relayed, Need::UnknownKey { .. }) => Supply::BudgetSpent,
+            (Word::Own | Word::Relayed, _) => Supply::Fetched,
+        }
     }
 
     /// Whether the keys at hand answer the need.
