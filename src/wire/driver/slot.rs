@@ -77,6 +77,8 @@ pub(super) struct Slot {
     found: Option<Found>,
     /// The uptime before which the metadata is not read: its host has asked for that.
     metadata_from: Duration,
+    /// When the metadata was last to be read again and could not be.
+    unread: Option<Timestamp>,
     /// Since when a key is missing that ought to have been there: it may lie elsewhere by now.
     doubtful: Option<Timestamp>,
     /// Whether there was no key set at that place, so that the metadata is read next.
@@ -142,6 +144,7 @@ impl Slot {
             lifetime: Duration::ZERO,
             found: None,
             metadata_from: Duration::ZERO,
+            unread: None,
             doubtful: None,
             is_lost: false,
             is_in_vain: false,
@@ -207,7 +210,9 @@ impl Slot {
             FetchCause::Timed | FetchCause::Asked => self.doubtful.is_some() || age >= METADATA_AGE,
             // Each such fetch puts the timed one off, which would come never while a key is asked for all the time.
             FetchCause::UnknownKey => {
-                self.doubtful.is_some_and(|since| now.since(since) >= DOUBT) && age >= METADATA_AGE_IN_DOUBT
+                // One that could not be read is not tried by each of them either.
+                let untried = self.unread.map_or(age, |tried| age.min(now.since(tried)));
+                self.doubtful.is_some_and(|since| now.since(since) >= DOUBT) && untried >= METADATA_AGE_IN_DOUBT
             }
             FetchCause::NoKeys | FetchCause::BadSignature => false,
         };
@@ -367,6 +372,7 @@ impl Slot {
     pub(super) fn metadata_failed(&mut self, error: &FetchError, now: Timestamp) {
         let asked = error.retry_after().map_or(Duration::ZERO, as_long_as_is_sane);
         self.metadata_from = now.uptime().saturating_add(asked);
+        self.unread = Some(now);
     }
 
     /// Whether the keys lay at another host than the metadata, which lies at the issuer's own (RFC 8414 s3). A port is another
