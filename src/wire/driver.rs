@@ -37,7 +37,7 @@ use crate::jose::key_set::MAX_KEYS;
 use crate::key_file::KeyFile;
 use crate::keys::refresh::{Order, Refresh, Restraint};
 use crate::keys::remote::{Limits, find, load};
-use crate::keys::saved::{SavedKeys, SavedSet};
+use crate::keys::saved::SavedKeys;
 use crate::keys::store::Cause;
 use crate::observe::{Event, Listeners};
 use crate::restored::{Leftovers, Restored, sets};
@@ -332,14 +332,14 @@ impl Wire {
         let file = keeping.file.clone();
         let resolved = self.plan.tenants.as_ref().map(|(_, directory)| directory.read());
         let resolved = resolved.iter().flat_map(|table| table.issuers());
-        let in_use = sets(self.plan.issuers.iter().chain(resolved), now);
+        let mut saved: Vec<_> = sets(self.plan.issuers.iter().chain(resolved), now).collect();
         // Those of issuers that the resolver has not named yet outlast a second restart too.
-        let limit = self.plan.defaults.max_stale;
-        let is_in_use = |set: &SavedSet| self.is_known(set.issuer.as_str());
-        let left = self.plan.leftovers.sets(now, limit).into_iter().filter(|set| !is_in_use(set));
-        let document = SavedKeys::seal(in_use.into_iter().chain(left), now, &file.secret);
-        // A disk may be slow, or be no disk at all. The system may have no thread to give, which is a panic of this task alone.
-        let writing = tokio::spawn(async move { tokio::task::spawn_blocking(move || file.write(&document)).await });
+        let left = self.plan.leftovers.sets(now, self.plan.defaults.max_stale);
+        saved.extend(left.into_iter().filter(|set| !self.is_known(set.issuer.as_str())));
+        // Thousands of sets take their time to be sealed, and a disk may be slow, or be no disk at all. The system may have no thread
+        // to give, which is a panic of this task alone.
+        let write = move || file.write(&SavedKeys::seal(saved, now, &file.secret));
+        let writing = tokio::spawn(async move { tokio::task::spawn_blocking(write).await });
         let post = self.post.clone();
         tokio::spawn(async move {
             let written = writing.await.unwrap_or_else(Err).unwrap_or_else(|panic| Err(panic.into()));
