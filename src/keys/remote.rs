@@ -90,7 +90,7 @@ pub(crate) async fn find(
         Known::Old(found) => (Forms::All(found.form), Some(found)),
         Known::Nothing(forms) => (forms, None),
     };
-    let found = match discover(fetch, issuer.as_str(), remote.plain_http, limits.fetch, forms).await {
+    let found = match discover(fetch, issuer.as_str(), remote.plain_http, limits.fetch, forms, now).await {
         Ok((metadata, form)) => match metadata.jwks_uri() {
             Some(jwks_uri) => Ok(Found { jwks_uri: jwks_uri.clone(), form: Some(form), at: now }),
             None => Err(FetchError::Unusable { problem: "the metadata has no jwks_uri" }),
@@ -118,6 +118,7 @@ pub(crate) async fn load(
     limits: Limits,
     jwks_uri: &Endpoint,
     wanted: &Wanted,
+    now: Timestamp,
 ) -> Result<Loaded, FetchError> {
     let mut request = request(jwks_uri);
     let conditional = match wanted {
@@ -134,7 +135,7 @@ pub(crate) async fn load(
         return Ok(Loaded::Unchanged { lifetime: stated, word });
     }
     let validators = Vouched { of: Some(jwks_uri.clone()), validators: Validators::of(response.headers()) };
-    let document = judge(response, limits.fetch)?;
+    let document = judge(response, limits.fetch, now)?;
     let keys = KeySet::from_json_at_most(&document, limits.keys);
     let keys = keys.map_err(|fault| FetchError::Unusable { problem: fault.0 })?;
     let lifetime = stated.unwrap_or(DEFAULT_LIFETIME);
@@ -170,7 +171,7 @@ mod tests {
         let limits = Limits { fetch: FetchLimits::default(), keys: 1 };
         let ask = |url: &Endpoint, vouched: &Vouched| {
             let wanted = Wanted::Changes(vouched.clone());
-            futures_executor::block_on(load(&SameTag, limits, url, &wanted)).unwrap()
+            futures_executor::block_on(load(&SameTag, limits, url, &wanted, Timestamp::new(0, Duration::ZERO))).unwrap()
         };
         let Loaded::Keys(fresh) = ask(&here, &Vouched::default()) else { panic!("nothing was asked conditionally") };
         assert!(matches!(ask(&here, &fresh.validators), Loaded::Unchanged { .. }));

@@ -269,7 +269,7 @@ impl Wire {
                     Ok(found) => found,
                     Err(error) => return Arrival::failed(error),
                 };
-                let outcome = load(&*fetch, limits, &found.jwks_uri, &wanted).await;
+                let outcome = load(&*fetch, limits, &found.jwks_uri, &wanted, now).await;
                 Arrival { found: Some(found), unread, outcome }
             };
             let timely = tokio::time::timeout(LONGEST_LOAD, loading).await;
