@@ -145,8 +145,11 @@ impl Wire {
             directory.close_all();
             directory.read().issuers().for_each(|issuer| wire.open_slot(issuer));
         }
-        let tell = || wire.plan.restored.iter().for_each(|restored| tell_restored(&wire.news, restored));
-        wire.plan.first.call_once(tell);
+        wire.plan.first.call_once(|| {
+            for restored in &*wire.plan.restored {
+                tell_restored(&wire.news, restored, wire.slots.get(&restored.issuer));
+            }
+        });
         wire
     }
 

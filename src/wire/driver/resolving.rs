@@ -111,10 +111,11 @@ impl Wire {
                 self.slots.remove(&*name);
                 let table = directory.read();
                 if let Some(issuer) = table.get(&name) {
-                    if let Some(restored) = self.plan.leftovers.restore(issuer, now) {
-                        tell_restored(&self.news, &restored);
-                    }
+                    let restored = self.plan.leftovers.restore(issuer, now);
                     self.open_slot(issuer);
+                    if let Some(restored) = restored {
+                        tell_restored(&self.news, &restored, self.slots.get(&*name));
+                    }
                     self.news.tell(|| Event::IssuerResolved { issuer: issuer.rules.issuer.clone() });
                 }
                 Supply::Resolved

@@ -342,7 +342,8 @@ impl Slot {
             Outcome::Unconfirmed => return News::Unconfirmed,
             Outcome::Late => return News::Late,
         }
-        let is_same = self.document == fresh.document && self.seen.is_some();
+        // No document is empty, so the first keys are others than none. Restored ones may be the very same.
+        let is_same = self.document == fresh.document;
         self.document = fresh.document;
         self.validators = fresh.validators;
         self.lifetime = fresh.lifetime;
