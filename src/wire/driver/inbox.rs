@@ -171,7 +171,7 @@ impl Driver {
         if concerns_file && self.plan.as_ref().is_some_and(|plan| plan.key_file.is_some()) {
             self.hand_over.ask(process::id(), |unread| self.begin(unread), word);
         } else {
-            self.hand_over.tell(word);
+            self.hand_over.tell(process::id(), word);
         }
     }
 
