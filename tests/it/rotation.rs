@@ -1,6 +1,7 @@
 //! Keys over the network: fetched when they are first needed, found anew when they rotate, and never at a stranger's bidding.
 
 mod caches;
+mod late;
 mod lifecycle;
 mod metadata;
 mod moved;

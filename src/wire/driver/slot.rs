@@ -300,7 +300,7 @@ impl Slot {
                 let lifetime = lifetime.unwrap_or(self.lifetime);
                 match self.refresh.fetched(order.id, now, lifetime, Contents::Unchanged, word) {
                     Outcome::Renew => {
-                        self.word = word;
+                        self.is_well(word);
                         News::Renewed
                     }
                     Outcome::Install | Outcome::Unconfirmed | Outcome::Late => News::Late,
@@ -323,8 +323,6 @@ impl Slot {
                 if order.cause == FetchCause::UnknownKey && matches!(news, News::Renewed) {
                     self.doubtful.get_or_insert(now);
                 }
-                (self.misses, self.is_lost, self.is_in_vain) = (0, false, false);
-                self.last_error = None;
             }
             News::Unconfirmed => {
                 self.missed(was_read, Arc::new(FetchError::Unusable { problem: "the key set has no usable key" }), now);
@@ -348,12 +346,19 @@ impl Slot {
         self.validators = fresh.validators;
         self.lifetime = fresh.lifetime;
         self.seen = Some(now);
-        self.word = fresh.word;
+        self.is_well(fresh.word);
         if is_same {
             // The very keys: what was proved by them stays proved.
             return News::Renewed;
         }
         News::Replaced { before: std::mem::replace(&mut self.keys, fresh.keys) }
+    }
+
+    /// The issuer has answered, late or in time: whatever failed before is over.
+    fn is_well(&mut self, word: Word) {
+        self.word = word;
+        (self.misses, self.is_lost, self.is_in_vain) = (0, false, false);
+        self.last_error = None;
     }
 
     /// The keys may lie elsewhere by now, whatever the failure looks like: a host that was given up can be gone, or answer
