@@ -224,7 +224,8 @@ impl ValidatorBuilder {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let resolved = self.tenants.as_ref().map(|tenants| Arc::new(Directory::new(tenants)));
         #[cfg(feature = "driver")]
-        let (restored, leftovers) = restore(self.saved, &issuers, self.tenants.is_some(), clock.now());
+        let (restored, leftovers) =
+            restore(self.saved, &issuers, self.tenants.is_some(), defaults.max_stale, clock.now());
         #[cfg(feature = "driver")]
         let plan = way_out(self.fetch, &issuers, self.tenants.is_some())?.map(|fetch| Plan {
             fetch,
@@ -286,10 +287,11 @@ fn restore(
     saved: Option<SavedKeys>,
     issuers: &[TrustedIssuer],
     resolves: bool,
+    max_stale: Duration,
     now: Timestamp,
 ) -> (Arc<[Restored]>, Leftovers) {
     let Some(mut saved) = saved else { return Default::default() };
-    let mut restored = restored::restore(issuers, &mut saved, now);
+    let mut restored = restored::restore(issuers, &mut saved, max_stale, now);
     if resolves {
         return (restored.into(), Leftovers::new(saved.taken(now)));
     }

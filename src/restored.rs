@@ -22,16 +22,21 @@ pub struct Restored {
 
 /// Installs what serves, and says of each issuer in the document what became of its keys. Those of issuers that a resolver may name
 /// later stay in `saved`.
-pub(crate) fn restore(issuers: &[TrustedIssuer], saved: &mut SavedKeys, now: Timestamp) -> Vec<Restored> {
-    issuers.iter().filter_map(|issuer| restore_one(issuer, saved, now)).collect()
+pub(crate) fn restore(
+    issuers: &[TrustedIssuer],
+    saved: &mut SavedKeys,
+    max_stale: Duration,
+    now: Timestamp,
+) -> Vec<Restored> {
+    issuers.iter().filter_map(|issuer| restore_one(issuer, saved, max_stale, now)).collect()
 }
 
 /// The same for one issuer; `None` if nothing of it was saved.
-fn restore_one(issuer: &TrustedIssuer, saved: &mut SavedKeys, now: Timestamp) -> Option<Restored> {
+fn restore_one(issuer: &TrustedIssuer, saved: &mut SavedKeys, max_stale: Duration, now: Timestamp) -> Option<Restored> {
     let remote = issuer.remote.as_ref()?;
     let name = &issuer.rules.issuer;
-    let outcome = saved.take(name, &remote.source(), now, remote.max_stale)?.map(|set| {
-        let published = Published::restored(now, set.age, remote.max_stale);
+    let outcome = saved.take(name, &remote.source(), now, max_stale)?.map(|set| {
+        let published = Published::restored(now, set.age, max_stale);
         issuer.keys.publish(set.keys, Remote { published, document: set.document, last_error: None });
         set.age
     });
@@ -52,10 +57,10 @@ impl Leftovers {
     }
 
     /// Installs what is left of an issuer that was just named; `None` if nothing is. Nothing is left of it then.
-    pub(crate) fn restore(&self, issuer: &TrustedIssuer, now: Timestamp) -> Option<Restored> {
+    pub(crate) fn restore(&self, issuer: &TrustedIssuer, max_stale: Duration, now: Timestamp) -> Option<Restored> {
         let mut saved = self.lock();
         let saved = saved.as_mut()?;
-        let restored = restore_one(issuer, saved, now);
+        let restored = restore_one(issuer, saved, max_stale, now);
         // Of one whose keys were handed over too.
         saved.remove(issuer.rules.issuer.as_str());
         restored

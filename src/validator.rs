@@ -328,7 +328,8 @@ impl Validator {
     }
 }
 
-/// A token can need its issuer resolved, its first keys, and then a newer one: three supplies, each judged.
+/// A token can need its issuer resolved, and then keys: its first, or a newer one. That is two supplies and three judgements; none
+/// asks again for what it was brought, and one more round is left for a rule that would.
 #[cfg(feature = "driver")]
 const ROUNDS: usize = 4;
 

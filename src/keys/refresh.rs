@@ -38,7 +38,7 @@ pub(crate) const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long an order stays open without a report.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 /// How long one nap of the driver may last. A computer that slept is then noticed within it.
-const LONGEST_NAP: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_NAP: Duration = Duration::from_secs(60);
 
 /// One order for an unknown key in this time, once the burst is spent.
 const UNKNOWN_PERIOD: Duration = Duration::from_secs(30);

@@ -43,12 +43,9 @@ impl Addresses {
 }
 
 fn is_public(address: Ipv4Addr) -> bool {
-    // The bits that two addresses have in common are the leading zeros of their difference.
-    let within = |(network, length): &(Ipv4Addr, u32)| {
-        let difference = address.to_bits() ^ network.to_bits();
-        difference.leading_zeros() >= *length
-    };
-    !NOT_PUBLIC.iter().any(within)
+    // As long as the others, with their bits at the front.
+    let bits = |address: Ipv4Addr| u128::from(address.to_bits()) << 96;
+    !NOT_PUBLIC.iter().any(|(network, length)| within(bits(address), bits(*network), *length))
 }
 
 /// An address that stands for one of IPv4 is judged by that. Of the others the part that is given out to the public counts
@@ -61,13 +58,15 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         | [0, 0x64, 0xFF, 0x9B, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
         | [0x20, 0x02, a, b, c, d, ..] => is_public(Ipv4Addr::new(a, b, c, d)),
         _ => {
-            let within = |(network, length): &(Ipv6Addr, u32)| {
-                let difference = address.to_bits() ^ network.to_bits();
-                difference.leading_zeros() >= *length
-            };
+            let within = |(network, length): &(Ipv6Addr, u32)| within(address.to_bits(), network.to_bits(), *length);
             within(&GLOBAL_UNICAST) && !NOT_PUBLIC_V6.iter().any(within)
         }
     }
+}
+
+/// The bits that two addresses have in common are the leading zeros of their difference.
+const fn within(address: u128, network: u128, length: u32) -> bool {
+    (address ^ network).leading_zeros() >= length
 }
 
 /// The registry of special addresses (RFC 6890, and what was added to it since), and an address that a cloud took out of the

@@ -50,7 +50,7 @@ use in_flight::InFlight;
 pub(crate) use inbox::{Answer, Driver};
 use inbox::{Message, Watch};
 use keeping::{Keeping, Pending};
-use resolving::Resolving;
+use resolving::{Resolving, answer};
 use slot::{Arrival, Slot, Step};
 use telling::{tell_arrival, tell_restored, tell_turn};
 
@@ -62,10 +62,8 @@ const RESOLVED_BODY: usize = 64 * 1024;
 const RESOLVED_KEYS: usize = 32;
 /// Messages that are read before anything else is done.
 const BATCH: usize = 4096;
-/// How many may wait for one issuer at a time. More are told that the issuer cannot be asked.
+/// How many may wait for one issuer, or one name, at a time. More are told that it cannot be asked.
 const MOST_WAITING: usize = 65_536;
-/// How long the thread may sleep where nothing is due, so that a computer that slept is noticed.
-const LONGEST_NAP: Duration = Duration::from_secs(60);
 
 /// What the thread begins with.
 #[derive(Clone)]
@@ -226,28 +224,17 @@ impl Wire {
         };
         // One that was evicted meanwhile is resolved anew by whoever comes again.
         let Some(slot) = self.slots.get_mut(&issuer) else {
-            if let Some(reply) = reply {
-                let _ = reply.send(unreachable("the issuer has made room for another"));
-            }
-            return;
+            return answer(reply, unreachable("the issuer has made room for another"));
         };
         let is_patient = matches!(patience, Patience::Success(_));
         let step = match slot.step(&need, &self.in_flight, now) {
             Step::Settled(Supply::Unreachable(_) | Supply::BudgetSpent) if is_patient => Step::Joined,
-            Step::Settled(supply) => {
-                if let Some(reply) = reply {
-                    let _ = reply.send(supply);
-                }
-                return;
-            }
+            Step::Settled(supply) => return answer(reply, supply),
             step => step,
         };
         match reply {
             Some(reply) if slot.waiters() < MOST_WAITING => slot.wait(need, patience, &step, now, reply),
-            Some(reply) => {
-                let _ = reply.send(unreachable("too many requests wait for this issuer"));
-            }
-            None => {}
+            too_many => answer(too_many, unreachable("too many requests wait for this issuer")),
         }
         if let Step::Ordered(order) = step {
             self.send(&issuer, order);

@@ -18,12 +18,13 @@ use crate::config_error::ConfigError;
 use crate::decision::Supply;
 use crate::issuer::{Defaults, Issuer};
 use crate::issuer_id::IssuerId;
+use crate::keys::refresh::LONGEST_NAP;
 use crate::keys::store::Cause;
 use crate::observe::Event;
 use crate::tenants::{Admission, Directory, Outdated, Question, Tenants};
 use crate::wire::driver::inbox::Message;
 use crate::wire::driver::telling::tell_restored;
-use crate::wire::driver::{LONGEST_NAP, Wire, unreachable};
+use crate::wire::driver::{MOST_WAITING, Wire, unreachable};
 use crate::wire::fetch::FetchError;
 
 /// The resolver's answer, or why there is none.
@@ -44,8 +45,6 @@ const WAIT_FOR_RESOLVER: Duration = Duration::from_secs(5);
 const FAILED_FOR: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 /// Issuers that made room and are remembered for what they are owed.
 const MOST_LET_GO: usize = 10_000;
-/// How many may wait for one name.
-const MOST_WAITING: usize = 65_536;
 
 impl Wire {
     /// Answers whoever has waited long enough for the resolver, and asks it again about those that it named a while ago.
@@ -66,10 +65,7 @@ impl Wire {
     pub(super) fn resolve(&mut self, name: Box<str>, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) {
         let Some((_, directory)) = &self.plan.tenants else { return };
         if !directory.is_unknown(&name, now) {
-            if let Some(reply) = reply {
-                let _ = reply.send(Supply::Resolved);
-            }
-            return;
+            return answer(reply, Supply::Resolved);
         }
         let is_saved = self.plan.leftovers.has(&name);
         if self.resolving.ask(&name, reply, is_saved, now) {
@@ -111,7 +107,7 @@ impl Wire {
                 self.slots.remove(&*name);
                 let table = directory.read();
                 if let Some(issuer) = table.get(&name) {
-                    let restored = self.plan.leftovers.restore(issuer, now);
+                    let restored = self.plan.leftovers.restore(issuer, self.plan.defaults.max_stale, now);
                     self.open_slot(issuer);
                     if let Some(restored) = restored {
                         tell_restored(&self.news, &restored, self.slots.get(&*name));
@@ -307,7 +303,8 @@ impl Resolving {
 /// What those are told who have waited long enough.
 const LATE: &str = "the resolver did not answer within 5 s";
 
-fn answer(reply: Option<oneshot::Sender<Supply>>, supply: Supply) {
+/// Tells whoever waits, if anybody does.
+pub(super) fn answer(reply: Option<oneshot::Sender<Supply>>, supply: Supply) {
     if let Some(reply) = reply {
         let _ = reply.send(supply);
     }
