@@ -181,7 +181,7 @@ impl Issuer {
             }
         }
         #[cfg(feature = "driver")]
-        let remote = self.remote(defaults.max_stale)?;
+        let remote = self.remote()?;
         Ok(TrustedIssuer {
             algorithms,
             keys: self.handed_over.unwrap_or_else(|| Arc::new(KeyStore::remote(defaults.max_stale))),
@@ -275,7 +275,7 @@ impl Issuer {
     }
 
     #[cfg(feature = "driver")]
-    fn remote(&self, max_stale: Duration) -> Result<Option<RemoteKeys>, ConfigError> {
+    fn remote(&self) -> Result<Option<RemoteKeys>, ConfigError> {
         let place = match &self.source {
             Source::Pushed | Source::Secrets(_) => return Ok(None),
             Source::Jwks(url) => match Endpoint::new(url, self.plain_http) {
@@ -284,7 +284,7 @@ impl Issuer {
             },
             Source::Discovery => Place::Discovery,
         };
-        Ok(Some(RemoteKeys { place, plain_http: self.plain_http, addresses: self.addresses, max_stale }))
+        Ok(Some(RemoteKeys { place, plain_http: self.plain_http, addresses: self.addresses }))
     }
 }
 
@@ -341,8 +341,6 @@ pub(crate) struct RemoteKeys {
     pub(crate) place: Place,
     pub(crate) plain_http: PlainHttp,
     pub(crate) addresses: PrivateAddresses,
-    /// How old the keys may become.
-    pub(crate) max_stale: Duration,
 }
 
 #[cfg(feature = "driver")]

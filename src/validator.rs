@@ -157,12 +157,15 @@ impl Validator {
     /// Issuers that were resolved are asked too.
     ///
     /// A fetch that began before the call does not count: another follows it. An issuer that asked to be left alone is left
-    /// alone, and that is an error.
+    /// alone, and that is an error. [Saved](crate::ValidatorBuilder::restore) keys of issuers that a resolver has not named yet
+    /// are dropped: when it does, they are fetched.
     ///
     /// # Errors
     /// [`FetchError::Issuer`] names the first issuer, in the order in which they were trusted, whose keys could not be had.
     #[cfg(feature = "driver")]
     pub async fn refresh_now(&self) -> Result<(), FetchError> {
+        // Before anybody is listed: who is named after that finds none of them.
+        self.0.driver.forget_leftovers();
         let asked = self.ask_each(|issuer| Need::Fresh { issuer }, Patience::Until(WARM_UP));
         let resolved = self.0.trusted.resolved.as_ref().map(|resolved| resolved.read().fetched_names());
         let fresh = |issuer: IssuerId| {
@@ -175,7 +178,8 @@ impl Validator {
 
     /// Trusts an issuer that was [resolved](crate::ValidatorBuilder::trust_each) no longer, from now on: for when a tenant was
     /// deleted or its settings have changed, and this is to count at once. The next token of it has the resolver asked anew,
-    /// so delete it there first. A remembered refusal is forgotten too.
+    /// so delete it there first. A remembered refusal is forgotten too, and so are keys of it that were
+    /// [saved](crate::ValidatorBuilder::restore).
     ///
     /// It does nothing to an issuer that is trusted by name.
     ///
@@ -205,8 +209,7 @@ impl Validator {
     #[cfg(feature = "driver")]
     pub fn forget_issuer(&self, identifier: &str) {
         if let Some(resolved) = &self.0.trusted.resolved {
-            resolved.forget(identifier);
-            self.0.driver.forget(identifier);
+            self.0.driver.forget(identifier, resolved);
         }
     }
 
@@ -325,7 +328,8 @@ impl Validator {
     }
 }
 
-/// A token can need its issuer resolved, its first keys, and then a newer one: three supplies, each judged.
+/// A token can need its issuer resolved, and then keys: its first, or a newer one. That is two supplies and three judgements; none
+/// asks again for what it was brought, and one more round is left for a rule that would.
 #[cfg(feature = "driver")]
 const ROUNDS: usize = 4;
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, PlainHttp};
 use crate::metadata::{MetadataFault, ServerMetadata, WellKnown, well_known};
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits, judge};
@@ -32,6 +33,7 @@ pub(crate) async fn discover(
     plain_http: PlainHttp,
     limits: FetchLimits,
     forms: Forms,
+    now: Timestamp,
 ) -> Result<(ServerMetadata, WellKnown), FetchError> {
     let mut asked: Vec<String> = Vec::with_capacity(FORMS.len());
     let mut first = None;
@@ -46,7 +48,7 @@ pub(crate) async fn discover(
             continue;
         }
         let endpoint = Endpoint::new(&address, plain_http).map_err(|problem| FetchError::NotAllowed { problem })?;
-        match ask(fetch, &endpoint, issuer, plain_http, limits).await {
+        match ask(fetch, &endpoint, issuer, plain_http, limits, now).await {
             Ok(metadata) => return Ok((metadata, form)),
             Err(Miss::Here(error)) => first = first.or(Some(error)),
             Err(Miss::Everywhere(error)) => return Err(error),
@@ -68,9 +70,10 @@ async fn ask(
     issuer: &str,
     plain_http: PlainHttp,
     limits: FetchLimits,
+    now: Timestamp,
 ) -> Result<ServerMetadata, Miss> {
     let response = fetch.fetch(request(endpoint), limits).await.map_err(Miss::Everywhere)?;
-    let document = judge(response, limits).map_err(|error| match &error {
+    let document = judge(response, limits, now).map_err(|error| match &error {
         FetchError::Status { status, .. } if !leaves_room(*status) => Miss::Everywhere(error),
         _ => Miss::Here(error),
     })?;

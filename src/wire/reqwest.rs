@@ -7,7 +7,8 @@ mod stale;
 use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::process;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use crate::config_error::ConfigError;
 use crate::endpoint::{self, PlainHttp};
 use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Fetching};
+use crate::wire::per_process::PerProcess;
 use crate::wire::tls_problem::TlsProblem;
 use failure::failure;
 
@@ -43,8 +45,9 @@ pub struct ReqwestFetch {
     confined: Client,
 }
 
-/// Made once, at the first exchange. A failure is not kept: the certificates that were missing may be there the next time.
-type Client = OnceLock<reqwest::Client>;
+/// Made once, at the first exchange of a process: its connections are served by tasks, which a forked child does not have. A
+/// failure is not kept: the certificates that were missing may be there the next time.
+type Client = PerProcess<reqwest::Client>;
 
 enum Roots {
     System,
@@ -60,8 +63,8 @@ impl ReqwestFetch {
             plain_http: PlainHttp::Refused,
             roots: Roots::System,
             identity: None,
-            free: OnceLock::new(),
-            confined: OnceLock::new(),
+            free: PerProcess::new(),
+            confined: PerProcess::new(),
         }
     }
 
@@ -115,7 +118,7 @@ impl ReqwestFetch {
 
     /// Without the clients, which were made with the settings of their time.
     fn unused(self) -> Self {
-        Self { free: OnceLock::new(), confined: OnceLock::new(), ..self }
+        Self { free: PerProcess::new(), confined: PerProcess::new(), ..self }
     }
 
     async fn exchange(
@@ -136,12 +139,13 @@ impl ReqwestFetch {
             Addresses::Any => &self.free,
             Addresses::Public => &self.confined,
         };
-        let client = match client.get() {
+        let process = process::id();
+        let client = match client.get(process) {
             Some(client) => client,
             None => {
                 let setup = |source| FetchError::Tls { problem: TlsProblem::Setup, source };
                 let made = self.client(limits).map_err(setup)?;
-                client.get_or_init(|| made)
+                client.get_or_make(process, || made.clone())
             }
         };
         let mut answer = stale::send(client, request).await.map_err(|error| failure(error, limits))?;

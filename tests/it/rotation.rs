@@ -1,10 +1,13 @@
 //! Keys over the network: fetched when they are first needed, found anew when they rotate, and never at a stranger's bidding.
 
+mod caches;
 mod cancelled;
+mod late;
 mod lifecycle;
 mod metadata;
 mod moved;
 mod outage;
+mod parted;
 mod readiness;
 mod refresh;
 

@@ -162,7 +162,7 @@ struct Diary(Mutex<Vec<String>>);
 impl Observe for Diary {
     fn happened(&self, event: &Event) {
         let word = match event {
-            Event::Restored { issuer, age } => format!("restored {issuer} {}", age.as_secs()),
+            Event::Restored { issuer, age, .. } => format!("restored {issuer} {}", age.as_secs()),
             Event::RestoreRefused { issuer, .. } => format!("refused {issuer}"),
             Event::SaveFailed { .. } => "not saved".to_owned(),
             _ => return,

@@ -386,13 +386,13 @@ impl Life {
                 }
             }
             Answer::Unchanged if is_open => {
-                let outcome = self.machine.fetched(order.id, now, self.lifetime, Contents::Unchanged);
+                let outcome = self.machine.fetched(order.id, now, self.lifetime, Contents::Unchanged, Word::Own);
                 assert_eq!(outcome == Outcome::Renew, is_newest, "{outcome:?}");
                 self.vouch(order, is_newest);
             }
             Answer::Unchanged => {}
             Answer::Keys(keys, lifetime) if keys.is_empty() => {
-                let outcome = self.machine.fetched(order.id, now, lifetime, Contents::Empty);
+                let outcome = self.machine.fetched(order.id, now, lifetime, Contents::Empty, Word::Own);
                 if !is_newest || !is_open {
                     self.open.take_if(|(id, _)| *id == order.id);
                     assert_eq!(outcome, Outcome::Late, "an older answer counts (invariant 4)");
@@ -411,7 +411,7 @@ impl Life {
                 }
             }
             Answer::Keys(keys, lifetime) => {
-                let outcome = self.machine.fetched(order.id, now, lifetime, Contents::Usable);
+                let outcome = self.machine.fetched(order.id, now, lifetime, Contents::Usable, Word::Own);
                 assert_eq!(outcome == Outcome::Install, is_newest, "the later started wins (invariant 4): {outcome:?}");
                 if is_newest {
                     self.held = keys;

@@ -104,7 +104,7 @@ impl Stage {
             listeners: Listeners::default(),
             restored: [].into(),
             first: Arc::new(Once::new()),
-            saved: None,
+            leftovers: Leftovers::default(),
             key_file: None,
         };
         let (inbox, messages) = mpsc::unbounded_channel();

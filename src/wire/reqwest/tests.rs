@@ -32,10 +32,10 @@ fn no_connection_that_was_made_with_the_certificate_serves_hosts_that_a_resolver
     };
     let error = ask(Addresses::Any);
     assert!(!matches!(error, FetchError::PrivateAddress { .. }), "{error:?}");
-    assert!(fetch.free.get().is_some() && fetch.confined.get().is_none());
+    assert!(fetch.free.get(std::process::id()).is_some() && fetch.confined.get(std::process::id()).is_none());
     let error = ask(Addresses::Public);
     assert!(matches!(error, FetchError::PrivateAddress { .. }), "{error:?}");
-    assert!(fetch.confined.get().is_some());
+    assert!(fetch.confined.get(std::process::id()).is_some());
 }
 
 fn authority() -> String {

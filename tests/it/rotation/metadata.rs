@@ -169,3 +169,18 @@ fn metadata_that_cannot_be_read_again_is_told_and_its_host_is_left_alone_as_long
     told(2);
     assert_eq!(world.validator.health().issuers()[0].failures, 0, "its keys are as good as before");
 }
+
+#[test]
+fn metadata_that_cannot_be_read_is_not_tried_with_each_unknown_key() {
+    let world = World::warm();
+    world.issuer.script(Fault::status(500).at(Endpoint::OpenIdConfiguration).at(Endpoint::OAuthMetadata));
+    let before = world.asked();
+    for number in 0..40 {
+        world.clock.advance(seconds(30));
+        let unknown = world.token().header("kid", format!("unknown-{number}")).mint();
+        assert_eq!(refused(block_on(world.validate(&unknown))), Reason::UnknownKey);
+    }
+    let after = world.asked();
+    assert_eq!(after.1 - before.1, 40, "one fetch each, by which the timed ones are put off");
+    assert_eq!(after.0 - before.0, 4, "once in 5 minutes, in 20");
+}
