@@ -202,7 +202,7 @@ impl Errand {
             let question = Message::Needed { need, patience: Patience::OneAnswer, reply: Some(reply) };
             let is_sent = self.post.upgrade().is_some_and(|inbox| inbox.send(question).is_ok());
             match answer.await {
-                Ok(Supply::Fetched) if is_sent => {}
+                Ok(Supply::Fetched | Supply::LookAgain) if is_sent => {}
                 Ok(Supply::Unreachable(source)) => {
                     return Err(FetchError::Issuer { issuer: self.issuer.clone(), source });
                 }
