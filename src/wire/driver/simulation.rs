@@ -61,6 +61,13 @@ impl Clock for Hand {
     }
 }
 
+/// Which of those that are on their way are heard.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    Some,
+    All,
+}
+
 /// One request that waits.
 struct Caller {
     /// Nothing, where the program asks for fresh keys.
@@ -156,11 +163,11 @@ impl Life {
         for issuer in 0..ISSUERS.len() {
             self.a_token_by_the_issuers_key(issuer);
         }
-        self.turn(3).await;
+        self.turn(Answers::Some).await;
         for _ in 0..STEPS {
             let issuer = self.pick(ISSUERS.len());
             self.happen(issuer);
-            self.turn(3).await;
+            self.turn(Answers::Some).await;
             self.judge_some();
         }
         // Half of the lives end well, and of those half go on for an hour.
@@ -295,12 +302,12 @@ impl Life {
         }
     }
 
-    /// The thread's loop, once. Of the answers on their way one in so many is late.
-    async fn turn(&mut self, late: u64) {
+    /// The thread's loop, once.
+    async fn turn(&mut self, answers: Answers) {
         self.wire.do_what_is_due();
         yield_to_fetches().await;
         let chance = &mut self.chance;
-        self.network.let_go(|| late == 0 || chance.below(late) != 0);
+        self.network.let_go(|is_slow| answers == Answers::All || chance.below(8) < if is_slow { 1 } else { 6 });
         yield_to_fetches().await;
         let mut batch = Vec::new();
         while let Ok(message) = self.messages.try_recv() {

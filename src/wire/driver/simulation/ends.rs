@@ -25,16 +25,16 @@ impl Life {
             if is_well == [true; 2] {
                 break;
             }
-            self.turn(0).await;
+            self.turn(Answers::All).await;
             self.pass(Duration::from_secs(3));
         }
         assert_eq!(is_well, [true; 2], "good tokens are not accepted two minutes after all is well");
         // Who waits, waits through; every place is given back.
         for _ in 0..2 {
-            self.turn(0).await;
+            self.turn(Answers::All).await;
             self.pass(Duration::from_secs(5));
         }
-        self.turn(0).await;
+        self.turn(Answers::All).await;
         assert_eq!(self.callers.len(), 0, "somebody waits for ever (I13)");
         assert_eq!(self.wire.slots.values().map(Slot::waiters).sum::<usize>(), 0, "who left is still waited for (I13)");
     }
@@ -43,7 +43,7 @@ impl Life {
     pub(super) async fn outlive_what_was_withdrawn(&mut self) {
         self.pass(Duration::from_secs(3_601));
         for _ in 0..2 {
-            self.turn(0).await;
+            self.turn(Answers::All).await;
         }
         for issuer in 0..ISSUERS.len() {
             let newest = self.server(issuer, |server| server.sets.len() - 1);

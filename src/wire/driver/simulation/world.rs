@@ -166,6 +166,8 @@ pub(super) struct Network {
 struct Letter {
     issuer: usize,
     answer: Answer,
+    /// Heard much later than others, it may be after the answer to a question of later.
+    is_slow: bool,
     way: oneshot::Sender<Answer>,
 }
 
@@ -182,12 +184,12 @@ impl Network {
     }
 
     /// Lets go of those that are chosen, an issuer's own in the order in which they were asked.
-    pub(super) fn let_go(&self, mut is_chosen: impl FnMut() -> bool) {
+    pub(super) fn let_go(&self, mut is_chosen: impl FnMut(bool) -> bool) {
         let mut letters = self.letters.lock().unwrap();
         // Which of two issuers was asked first is not for chance to say twice.
         letters.sort_by_key(|letter| letter.issuer);
         for letter in mem::take(&mut *letters) {
-            if is_chosen() {
+            if is_chosen(letter.is_slow) {
                 let _ = letter.way.send(letter.answer);
             } else {
                 letters.push(letter);
@@ -202,9 +204,10 @@ impl Fetch for Network {
         let issuer = ISSUERS.iter().position(|issuer| url.strip_prefix(issuer) == Some("/keys"));
         let issuer = issuer.expect("nobody else is ever asked (I2)");
         let tag = request.headers().get(IF_NONE_MATCH).map(|tag| tag.to_str().unwrap());
-        let answer = self.servers.lock().unwrap()[issuer].answer(issuer, tag);
+        let server = &mut self.servers.lock().unwrap()[issuer];
+        let (answer, is_slow) = (server.answer(issuer, tag), server.chance.below(4) == 0);
         let (way, arrival) = oneshot::channel();
-        self.letters.lock().unwrap().push(Letter { issuer, answer, way });
+        self.letters.lock().unwrap().push(Letter { issuer, answer, is_slow, way });
         Box::pin(async move { arrival.await.unwrap_or_else(|_| Err(FetchError::other("the life is over"))) })
     }
 }
