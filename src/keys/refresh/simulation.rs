@@ -460,7 +460,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn simulation_of_many_lives() {
+fn row_f28_row_j43_fault_row_18_simulation_of_many_lives() {
     let (seeds, print) = match number("SCOPEGATE_SEED") {
         Some(seed) => (seed..seed + 1, true),
         None => (0..number("SCOPEGATE_SEEDS").unwrap_or(SEEDS), false),
