@@ -156,6 +156,7 @@ impl Life {
         let verdict = decide(&self.trusted, &presented, &self.demand, None, self.now());
         assert!(matches!(verdict, Verdict::Known(Err(refusal)) if refusal.reason == Reason::UntrustedIssuer), "I2");
         assert_eq!(self.wire.slots.len(), ISSUERS.len(), "I2");
+        assert!(!self.network.is_astray.load(Ordering::Relaxed), "somebody else was asked (I2)");
         let issuer = self.pick(ISSUERS.len());
         let held = self.installed(issuer).map(|set| self.set(issuer, set)).unwrap_or_default();
         let presented = match self.pick(held.len() + 1) {
