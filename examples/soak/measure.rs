@@ -77,6 +77,15 @@ pub(crate) fn limit_address_space(octets: u64) -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// Has the system's allocator give all threads memory from one place, where it can.
+pub(crate) fn keep_one_arena() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes two numbers, and may be called at any time.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Threads and sockets, once there are no more than these, or as many as there are after 5 s.
 pub(crate) fn settled(goal: (usize, usize)) -> Result<(usize, usize), Box<dyn Error>> {
     let mut found = (usize::MAX, usize::MAX);
