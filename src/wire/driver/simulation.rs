@@ -6,16 +6,17 @@
 //! | --- | --- |
 //! | I1: accepted by a key of that issuer's current set, vouched for at most 24 h ago | the model's own age, by either clock |
 //! | I2: a stranger's token causes no I/O and no state | its verdict wants nothing; nobody else is ever asked |
+//! | I3: what tokens cause to be fetched | each window that ends with such a fetch |
 //! | I4: without the key in the newest good answer nothing is accepted by it | each answer is compared with what then lies in the store |
 //! | I5: a failure changes nothing | the same |
-//! | I7: nothing is accepted once it has expired | half of the tokens expire in the course of a life |
+//! | I7: nothing is accepted once it has expired | half of the tokens that are tried end in the course of a life |
 //! | I11: 503 where nobody could judge, 401 where a key did | each verdict has one reason, two for a key that is not at hand |
 //! | I12: an older answer never replaces a newer one | the number of the key set in the store never falls |
 //! | I13: who stops waiting harms nobody | whoever stays hears an answer by the deadline, and no place is lost |
 //! | and the other way round | a good token by a key at hand is accepted, and by any key of the issuer once it is well |
 //!
-//! I3 and I10 are held by `keys/refresh/simulation.rs`, and under a flood by `row_s07_fault_row_28_…`. I6 is about a memory of tokens, and there is none:
-//! every token is judged anew, by the keys of that moment, which `row_s01_row_s02_…` and `row_j42_…` show. I8 is held by
+//! I10 is held by `keys/refresh/simulation.rs`, and by `row_s07_fault_row_28_…` under a flood. I6 is about a memory of tokens, and there
+//! is none: every token is judged anew, by the keys of that moment, which `row_s01_row_s02_…` and `row_j42_…` show. I8 is held by
 //! `tests/it/layer` (`every_row_is_answered_by_the_layer_alone`), I9 by `row_s18_a_check_may_be_made_anywhere_and_blocks_nowhere`
 //! and `fault_row_40_…`. What a resolver names is in the tests of tenants.
 //!

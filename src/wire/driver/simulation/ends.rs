@@ -1,5 +1,7 @@
 //! How lives end that end well.
 
+#![cfg(test)]
+
 use super::*;
 
 impl Life {

@@ -1,5 +1,7 @@
 //! The model, and each verdict and each answer held against it.
 
+#![cfg(test)]
+
 use std::collections::BTreeMap;
 
 use super::world::{Key, POOL, Presented, version};
@@ -19,6 +21,8 @@ pub(super) struct Model {
     vouched: Option<(u64, Timestamp)>,
     /// Answers without a key since then, and when the first of them came.
     empties: Option<(u32, Duration)>,
+    /// The uptimes of the fetches that tokens have caused.
+    spent: Vec<Duration>,
 }
 
 /// What lives have seen, and how often.
@@ -27,7 +31,7 @@ pub(super) struct Seen(BTreeMap<&'static str, u64>);
 
 impl Seen {
     /// Each of these has to happen often, or nothing is proved.
-    const ALL: [&str; 13] = [
+    const ALL: [&str; 14] = [
         "accepted",
         "expired",
         "bad signature",
@@ -36,6 +40,7 @@ impl Seen {
         "undecided",
         "answered",
         "cancelled",
+        "caused by a token",
         "counted",
         "late",
         "failed",
@@ -91,7 +96,9 @@ impl Life {
 
     /// Has the thread read a message, and holds what it makes of an answer against the model.
     pub(super) fn read(&mut self, message: Message) {
-        let Message::Arrived { issuer: name, order, arrival, .. } = &message else { return self.wire.read(message) };
+        let Message::Arrived { issuer: name, order, arrival, .. } = &message else {
+            return self.read_question(message);
+        };
         let issuer = ISSUERS.iter().position(|issuer| *issuer == name.as_str()).unwrap();
         let refresh = &self.wire.slots[name].refresh;
         let (is_open, is_fetching, id) = (refresh.is_open(order.id), refresh.is_fetching(), order.id);
@@ -124,11 +131,34 @@ impl Life {
             Said::Set(_) | Said::Unchanged => "late",
         });
         if counts {
-            self.models[issuer] = Model { vouched: Some((id, self.now())), empties: None };
+            (self.models[issuer].vouched, self.models[issuer].empties) = (Some((id, self.now())), None);
             let [before, after] = [before, after].map(|set| set.map(|set| self.set(issuer, set)).unwrap_or_default());
             if before.iter().any(|key| !after.contains(key)) {
                 self.seen.note("withdrawn");
             }
+        }
+    }
+
+    /// I3: in every window that ends with a fetch which a token caused, at most two, and one more for each half minute.
+    fn read_question(&mut self, message: Message) {
+        let Message::Needed { need: Need::UnknownKey { issuer: name, .. } | Need::RenamedKey { issuer: name }, .. } =
+            &message
+        else {
+            return self.wire.read(message);
+        };
+        let issuer = ISSUERS.iter().position(|issuer| *issuer == name.as_str()).unwrap();
+        let (name, up) = (name.clone(), self.now().uptime());
+        let was_fetching = self.wire.slots[&name].refresh.is_fetching();
+        self.wire.read(message);
+        if was_fetching || !self.wire.slots[&name].refresh.is_fetching() {
+            return;
+        }
+        self.seen.note("caused by a token");
+        let spent = &mut self.models[issuer].spent;
+        spent.push(up);
+        for (place, begin) in spent.iter().enumerate() {
+            let (count, periods) = ((spent.len() - place) as u64, (up - *begin).as_secs() / 30);
+            assert!(count <= 2 + periods, "{count} fetches by tokens in {periods} half minutes (I3)");
         }
     }
 

@@ -1,5 +1,7 @@
 //! What lives are made of: two issuers on a network that obeys chance, and tokens that are minted once for all lives.
 
+#![cfg(test)]
+
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
