@@ -248,6 +248,12 @@ impl Stop {
 }
 
 impl Trusted {
+    /// Of these issuers alone, with nothing remembered and nothing denied.
+    pub(crate) fn by_name(issuers: Arc<[TrustedIssuer]>, leeway: Duration, max_token: usize) -> Self {
+        let (opaque, memory, denied) = (OpaqueRoutes::default(), Arc::new(Memory::nothing()), DenyList::new(0));
+        Self { issuers, resolved: None, opaque, memory, denied, leeway, max_token }
+    }
+
     /// The issuer that the token names. Where only one is trusted the name is not read here: its own keys and rules judge it.
     fn route<'t>(
         &'t self,

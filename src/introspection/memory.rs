@@ -271,6 +271,11 @@ impl Memory {
         Self { active: Bounded::new(bounds, size), others: Bounded::new(OTHERS, size), open: Mutex::default() }
     }
 
+    /// One that keeps nothing.
+    pub(crate) fn nothing() -> Self {
+        Self::new(Bounds { entries: 0, bytes: 0 })
+    }
+
     /// What is known of a token.
     pub(crate) fn recall(&self, asker: Asker, token: &[u8], now: Timestamp) -> Option<Arc<Remembered>> {
         let about = About { asker, token };
