@@ -1,6 +1,8 @@
 //! Tokens that their issuer is asked about (RFC 7662), through the public API.
 
 mod answers;
+mod memory;
+mod mercy;
 
 use std::error::Error;
 use std::fmt::Debug;
