@@ -1,6 +1,7 @@
 //! Tokens that their issuer is asked about (RFC 7662), through the public API.
 
 mod answers;
+mod client_auth;
 mod memory;
 mod mercy;
 
@@ -9,6 +10,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -76,6 +78,18 @@ impl World {
         Box::pin(async move { self.validator.validate(&Credentials::bearer(token), &read()).await })
     }
 
+    /// Turns the clock, two seconds at a time, until this call has ended: it may not have been heard of before the first.
+    pub(crate) fn late(&self, mut call: Call<'_>) -> Result<AccessToken, Rejection> {
+        let mut result = None;
+        soon("the call ends", || {
+            self.clock.advance(seconds(2));
+            std::thread::sleep(MILLISECOND);
+            result = polled(&mut call);
+            result.is_some()
+        });
+        result.unwrap()
+    }
+
     pub(crate) fn asked(&self) -> u64 {
         self.issuer.requests().introspection
     }
@@ -94,6 +108,14 @@ impl World {
     pub(crate) fn answered(&self, answer: &str) -> Result<AccessToken, Rejection> {
         self.script(Fault::body(answer).times(1));
         self.validate(&self.token())
+    }
+}
+
+/// What has come of a call, if anything has.
+pub(crate) fn polled(call: &mut Call<'_>) -> Option<Result<AccessToken, Rejection>> {
+    match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
     }
 }
 

@@ -4,7 +4,7 @@ use futures_executor::block_on;
 use scopegate::testing::{Fault, TestIssuer};
 use scopegate::{Credentials, Introspection, Issuer, Reason, Rejection, Spared};
 
-use super::{A, B, Call, MILLISECOND, World, at, unasked, words};
+use super::{A, B, Call, MILLISECOND, World, at, polled, unasked, words};
 use crate::rotation::{issuer, read, refused, seconds, soon, waits};
 
 fn same(settings: Introspection) -> Introspection {
@@ -48,10 +48,9 @@ fn row_i19_checks_of_one_token_from_several_threads_are_one_question() {
 fn ended(calls: Vec<Call<'_>>) -> (Vec<Rejection>, Vec<Call<'_>>) {
     let (mut rejections, mut waiting) = (Vec::new(), Vec::new());
     for mut call in calls {
-        let waker = std::task::Waker::noop();
-        match call.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
-            std::task::Poll::Ready(result) => rejections.push(unasked(result)),
-            std::task::Poll::Pending => waiting.push(call),
+        match polled(&mut call) {
+            Some(result) => rejections.push(unasked(result)),
+            None => waiting.push(call),
         }
     }
     (rejections, waiting)
@@ -197,8 +196,8 @@ fn row_i36_a_flood_of_random_tokens_costs_the_issuer_no_more_than_its_rate() {
     let good = world.token();
     assert!(world.validate(&good).is_ok());
     let mut refusals = (0, 0);
-    // 20,000 a second, for two seconds.
-    for tick in 0..20 {
+    // 20,000 a second, for one second.
+    for tick in 0..10 {
         for number in 0..2_000 {
             match world.validate(&format!("{tick}-{number}")).unwrap_err() {
                 inactive if inactive.reason() == Reason::Inactive => refusals.0 += 1,
@@ -211,12 +210,12 @@ fn row_i36_a_flood_of_random_tokens_costs_the_issuer_no_more_than_its_rate() {
         }
         world.clock.advance(MILLISECOND * 100);
     }
-    assert_eq!(refusals.0 + refusals.1, 40_000, "I36");
-    assert!((2_800..=3_000).contains(&world.asked()), "I36 {}", world.asked());
+    assert_eq!(refusals.0 + refusals.1, 20_000, "I36");
+    assert!((1_850..=2_000).contains(&world.asked()), "I36 {}", world.asked());
     assert!(world.check(&good).is_ok(), "I36 what is known is judged on");
     let halts = world.told.halts();
     assert!(!halts.is_empty() && halts.iter().flatten().all(|why| *why == Spared::Rate), "I36 {halts:?}");
-    assert!(halts.iter().flatten().count() <= 3, "I36 told once a second");
+    assert!(halts.iter().flatten().count() <= 2, "I36 told once a second");
 }
 
 #[test]
