@@ -1,9 +1,12 @@
 //! Tokens that their issuer is asked about (RFC 7662), through the public API.
 
 mod answers;
+mod both;
 mod client_auth;
 mod memory;
 mod mercy;
+mod routing;
+mod signed;
 
 use std::error::Error;
 use std::fmt::Debug;
