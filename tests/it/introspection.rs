@@ -5,7 +5,10 @@ mod both;
 mod client_auth;
 mod memory;
 mod mercy;
+mod readiness;
+mod revocation;
 mod routing;
+mod secrets;
 mod signed;
 
 use std::error::Error;
