@@ -227,8 +227,9 @@ impl Asking<'_> {
         let retry_after = Some(standing.barred(self.now).saturating_add(SOON));
         let unasked = Refusal { reason: Reason::IntrospectionUnavailable, cause, retry_after };
         Err(match self.supply {
-            None | Some(Supply::LookAgain | Supply::Fetched) => Stop::Wanted(need(), unasked),
-            Some(Supply::Answered(_) | Supply::BudgetSpent | Supply::Unreachable(_)) => Stop::Refused(unasked),
+            // An answer that is good no more was forgotten on its way: the issuer may think otherwise by now.
+            None | Some(Supply::LookAgain | Supply::Fetched | Supply::Answered(_)) => Stop::Wanted(need(), unasked),
+            Some(Supply::BudgetSpent | Supply::Unreachable(_)) => Stop::Refused(unasked),
         })
     }
 }
