@@ -16,6 +16,7 @@ mod faults;
 mod introspection;
 mod layer;
 mod naive;
+mod real_introspections;
 mod real_issuers;
 mod rotation;
 mod saved;
