@@ -13,6 +13,7 @@ mod answers;
 mod attacks;
 mod differential;
 mod faults;
+mod from_authlib;
 mod introspection;
 mod layer;
 mod naive;
