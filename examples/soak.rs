@@ -149,9 +149,10 @@ fn key_sets(scale: Scale) -> Outcome {
         expect(KeySet::from_json(too_many.as_bytes()).is_err(), || "ten thousand keys were read".to_owned())?;
     }
     let each = clock.now().since(began).checked_div(rounds).unwrap_or_default();
-    // A number for release builds; a debug build is some thirty times as slow.
-    let most = Duration::from_millis(if cfg!(debug_assertions) { 1_500 } else { 50 });
-    expect(each <= most, || format!("{each:?} a set, more than {most:?}"))?;
+    // A number of the release build, over many rounds: a debug build is some thirty times as slow, and one round may be held up.
+    let most = Duration::from_millis(50);
+    let is_judged = scale == Scale::Full && !cfg!(debug_assertions);
+    expect(!is_judged || each <= most, || format!("{each:?} a set, more than {most:?}"))?;
     grew("memory", before, resident()?, 8 << 20)
 }
 

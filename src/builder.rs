@@ -24,7 +24,7 @@ use crate::observe::{Listeners, Observe};
 use crate::opaque::{Candidate, OpaqueRoutes};
 use crate::rejection::Realm;
 #[cfg(feature = "driver")]
-use crate::restored::{self, Restored};
+use crate::restored::{self, Leftovers, Restored};
 use crate::revocation::DenyList;
 use crate::tenants::{Directory, Tenants};
 use crate::validator::{Inner, Validator};
@@ -261,7 +261,8 @@ impl ValidatorBuilder {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let resolved = self.tenants.as_ref().map(|tenants| Arc::new(Directory::new(tenants)));
         #[cfg(feature = "driver")]
-        let (restored, left) = restore(self.saved, &issuers, self.tenants.is_some(), clock.now());
+        let (restored, leftovers) =
+            restore(self.saved, &issuers, self.tenants.is_some(), defaults.max_stale, clock.now());
         #[cfg(feature = "driver")]
         let plan = way_out(self.fetch, &issuers, self.tenants.is_some())?.map(|fetch| Plan {
             fetch,
@@ -273,7 +274,7 @@ impl ValidatorBuilder {
             listeners: self.listeners.clone(),
             restored: restored.clone(),
             first: Arc::new(std::sync::Once::new()),
-            saved: left,
+            leftovers,
             key_file: self.key_file,
         });
         Ok(Validator::new(Inner {
@@ -345,16 +346,17 @@ fn restore(
     saved: Option<SavedKeys>,
     issuers: &[TrustedIssuer],
     resolves: bool,
+    max_stale: Duration,
     now: Timestamp,
-) -> (Arc<[Restored]>, Option<SavedKeys>) {
+) -> (Arc<[Restored]>, Leftovers) {
     let Some(mut saved) = saved else { return Default::default() };
-    let mut restored = restored::restore(issuers, &mut saved, now);
+    let mut restored = restored::restore(issuers, &mut saved, max_stale, now);
     if resolves {
-        return (restored.into(), Some(saved.taken(now)));
+        return (restored.into(), Leftovers::new(saved.taken(now)));
     }
     let foreign = |issuer: &IssuerId| Restored { issuer: issuer.clone(), outcome: Err(RestoreError::Foreign) };
     restored.extend(saved.issuers().map(foreign));
-    (restored.into(), None)
+    (restored.into(), Leftovers::default())
 }
 
 /// What the driver fetches by; `None` where nothing is ever fetched.

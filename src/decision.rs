@@ -86,8 +86,9 @@ pub(crate) enum Need {
 /// What came of a need.
 #[derive(Clone)]
 pub(crate) enum Supply {
-    /// It was found out whether the issuer is to be trusted.
-    Resolved,
+    /// What was missing may be at hand by now, and says nothing of what else may be: whether the issuer is to be trusted, or keys
+    /// that others had asked for.
+    LookAgain,
     /// The issuer has answered: what is at hand now is what it has.
     Fetched,
     /// The issuer has said what it thinks of the token.
@@ -226,7 +227,7 @@ impl Asking<'_> {
         let retry_after = Some(standing.barred(self.now).saturating_add(SOON));
         let unasked = Refusal { reason: Reason::IntrospectionUnavailable, cause, retry_after };
         Err(match self.supply {
-            None | Some(Supply::Resolved | Supply::Fetched) => Stop::Wanted(need(), unasked),
+            None | Some(Supply::LookAgain | Supply::Fetched) => Stop::Wanted(need(), unasked),
             Some(Supply::Answered(_) | Supply::BudgetSpent | Supply::Unreachable(_)) => Stop::Refused(unasked),
         })
     }
@@ -326,7 +327,7 @@ impl Unproven<'_> {
         let barred = self.held.remote().map(|remote| remote.published.barred(self.now));
         let refusal = self.unavailable(barred);
         match (self.supply, barred) {
-            (None | Some(Supply::Resolved), Some(_)) => self.wanted(Need::Keys { issuer: self.name() }, refusal),
+            (None | Some(Supply::LookAgain), Some(_)) => self.wanted(Need::Keys { issuer: self.name() }, refusal),
             _ => Stop::Refused(refusal),
         }
     }
@@ -338,7 +339,7 @@ impl Unproven<'_> {
         let refusal = self.unavailable(barred);
         match (self.supply, self.held.unknown_key(kid, self.now)) {
             (Some(Supply::Fetched), _) | (_, UnknownKey::Absent) => Reason::UnknownKey.into(),
-            (None | Some(Supply::Resolved), UnknownKey::Ask) => {
+            (None | Some(Supply::LookAgain), UnknownKey::Ask) => {
                 self.wanted(Need::UnknownKey { issuer: self.name(), kid: kid.map(Into::into) }, refusal)
             }
             _ => Stop::Refused(refusal),
@@ -350,7 +351,7 @@ impl Unproven<'_> {
     fn bad_signature(&self) -> Stop {
         let barred = self.held.remote().map(|remote| remote.published.renamed_barred(self.now));
         match (self.supply, barred) {
-            (None | Some(Supply::Resolved), Some(Duration::ZERO)) if self.is_worth_asking().is_ok() => {
+            (None | Some(Supply::LookAgain), Some(Duration::ZERO)) if self.is_worth_asking().is_ok() => {
                 Stop::Wanted(Need::RenamedKey { issuer: self.name() }, Reason::BadSignature.into())
             }
             _ => Reason::BadSignature.into(),
@@ -398,7 +399,7 @@ const LATER: Duration = Duration::from_secs(5);
 fn unavailable(supply: Option<&Supply>, known: Option<Cause>, retry_after: Duration) -> Refusal {
     let cause = match supply {
         Some(Supply::Unreachable(cause)) => Some(Arc::clone(cause)),
-        Some(Supply::Resolved | Supply::Fetched | Supply::Answered(_) | Supply::BudgetSpent) | None => known,
+        Some(Supply::LookAgain | Supply::Fetched | Supply::Answered(_) | Supply::BudgetSpent) | None => known,
     };
     Refusal { reason: Reason::KeysUnavailable, cause, retry_after: Some(retry_after) }
 }

@@ -215,7 +215,7 @@ impl Issuer {
             }
         }
         #[cfg(feature = "driver")]
-        let remote = self.remote(defaults.max_stale)?;
+        let remote = self.remote()?;
         #[cfg(feature = "driver")]
         let (standing, asked) = self.asked(defaults, &audience, algorithms)?;
         #[cfg(feature = "driver")]
@@ -325,7 +325,7 @@ impl Issuer {
     }
 
     #[cfg(feature = "driver")]
-    fn remote(&self, max_stale: Duration) -> Result<Option<RemoteKeys>, ConfigError> {
+    fn remote(&self) -> Result<Option<RemoteKeys>, ConfigError> {
         let place = match &self.source {
             Source::Pushed | Source::Secrets(_) => return Ok(None),
             // Keys are for signed answers alone.
@@ -337,7 +337,7 @@ impl Issuer {
             Source::Jwks(url) => Place::Jwks(self.keys_at("jwks", url)?),
             Source::Discovery => Place::Discovery,
         };
-        Ok(Some(RemoteKeys { place, plain_http: self.plain_http, addresses: self.addresses, max_stale }))
+        Ok(Some(RemoteKeys { place, plain_http: self.plain_http, addresses: self.addresses }))
     }
 
     #[cfg(feature = "driver")]
@@ -477,8 +477,6 @@ pub(crate) struct RemoteKeys {
     pub(crate) place: Place,
     pub(crate) plain_http: PlainHttp,
     pub(crate) addresses: PrivateAddresses,
-    /// How old the keys may become.
-    pub(crate) max_stale: Duration,
 }
 
 #[cfg(feature = "driver")]

@@ -117,8 +117,8 @@ impl MetricsObserver {
         for issuer in health.issuers() {
             self.set_state(&issuer.issuer, issuer.state);
             self.set_keys(&issuer.issuer, &issuer.keys);
-            if let (Some(age), Some(label)) = (issuer.age, self.own_label(&issuer.issuer)) {
-                gauge!(AGE, "issuer" => label).set(age);
+            if let Some(age) = issuer.age {
+                self.set_age(&issuer.issuer, age);
             }
         }
     }
@@ -166,6 +166,20 @@ impl MetricsObserver {
         drop(issuers);
         if !is_known {
             self.set_state(issuer, KeyState::NeverLoaded);
+        }
+    }
+
+    /// Saved keys serve, and are stale from the start. Nothing else tells of them until they are fetched.
+    fn restored(&self, issuer: &IssuerId, age: Duration, keys: &KeySet) {
+        counter!(RESTORES, "outcome" => "restored").increment(1);
+        self.set_state(issuer, KeyState::Stale);
+        self.set_keys(issuer, keys);
+        self.set_age(issuer, age);
+    }
+
+    fn set_age(&self, issuer: &IssuerId, age: Duration) {
+        if let Some(label) = self.own_label(issuer) {
+            gauge!(AGE, "issuer" => label).set(age);
         }
     }
 
@@ -218,7 +232,7 @@ impl Observe for MetricsObserver {
                 self.set_keys(issuer, after);
             }
             Event::StateChanged { issuer, after, .. } => self.set_state(issuer, *after),
-            Event::Restored { .. } => counter!(RESTORES, "outcome" => "restored").increment(1),
+            Event::Restored { issuer, age, keys } => self.restored(issuer, *age, keys),
             Event::RestoreRefused { .. } => counter!(RESTORES, "outcome" => "refused").increment(1),
             Event::IssuerResolved { .. } => counter!(ISSUERS, "change" => "resolved").increment(1),
             Event::IssuerEvicted { issuer } => self.left(issuer, "evicted"),

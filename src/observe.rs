@@ -114,6 +114,8 @@ pub enum Event {
         issuer: IssuerId,
         /// How old they are.
         age: Duration,
+        /// The keys.
+        keys: KeySet,
     },
     /// Saved keys do not serve.
     RestoreRefused {

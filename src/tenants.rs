@@ -7,14 +7,17 @@
 //! 4. What a token says of itself decides nothing but which name the resolver is asked about.
 //! 5. The resolver's word grows old: it is asked again after a while, and a word that could not be renewed counts no longer
 //!    after twelve times that.
-//! 6. An answer to a question that was asked before the program took its word back is not believed.
+//! 6. An answer to a question that was asked before the program took back its word on that name is not believed. What is asked
+//!    about others is not touched.
 //! 7. Keys stay where they are only as long as the resolver names the same place for them.
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+#[cfg(feature = "driver")]
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -168,8 +171,17 @@ impl DangerousTenants {
 pub(crate) struct Directory {
     table: ArcSwap<Table>,
     most: usize,
-    /// Held by whoever writes. It counts how often the program took its word back.
-    epoch: Mutex<u64>,
+    /// Held by whoever writes.
+    open: Mutex<Open>,
+}
+
+/// The questions whose answers would be believed: one for each name, the last that was asked. Whoever takes the word back on a
+/// name closes its question and no other. There are as many as the driver has on the way, and a name stays no longer than that.
+#[derive(Default)]
+struct Open {
+    last: u64,
+    #[cfg(feature = "driver")]
+    questions: HashMap<Box<str>, u64>,
 }
 
 /// The table as it is while a token is judged. Each half is copied when it is changed, and only then.
@@ -191,10 +203,10 @@ struct Tenant {
     accepted: Arc<AtomicU64>,
 }
 
-/// When the resolver was asked.
+/// What the resolver was asked, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question {
-    epoch: u64,
+    number: u64,
     at: Timestamp,
 }
 
@@ -224,7 +236,7 @@ pub(crate) struct Outdated;
 impl Directory {
     pub(crate) fn new(tenants: &Tenants) -> Self {
         let table = Table { issuers: Arc::default(), refused: Arc::default(), again_after: tenants.again_after };
-        Self { table: ArcSwap::from_pointee(table), most: tenants.most, epoch: Mutex::default() }
+        Self { table: ArcSwap::from_pointee(table), most: tenants.most, open: Mutex::default() }
     }
 
     pub(crate) fn read(&self) -> Guard<Arc<Table>> {
@@ -241,12 +253,6 @@ impl Directory {
             }
         }
     }
-
-    fn write(&self) -> (MutexGuard<'_, u64>, Table) {
-        let epoch = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = Table::clone(&self.read());
-        (epoch, table)
-    }
 }
 
 #[cfg(feature = "driver")]
@@ -257,8 +263,22 @@ impl Directory {
     }
 
     /// To be kept until the resolver has answered.
-    pub(crate) fn question(&self, now: Timestamp) -> Question {
-        Question { epoch: *self.write().0, at: now }
+    pub(crate) fn question(&self, name: &str, now: Timestamp) -> Question {
+        let mut open = self.lock();
+        open.last = open.last.wrapping_add(1);
+        let number = open.last;
+        open.questions.insert(name.into(), number);
+        Question { number, at: now }
+    }
+
+    /// The resolver could not say, or nobody wants to know any more.
+    pub(crate) fn close(&self, name: &str, question: Question) -> Result<(), Outdated> {
+        self.lock().close(name, question)
+    }
+
+    /// Whoever asked is gone, and hears no answer.
+    pub(crate) fn close_all(&self) {
+        self.lock().questions.clear();
     }
 
     /// Puts an issuer into the table, or its new settings in the place of the old.
@@ -268,12 +288,10 @@ impl Directory {
         question: Question,
         now: Timestamp,
     ) -> Result<Admission, Outdated> {
-        let (epoch, mut table) = self.write();
-        // Invariant 6.
-        if *epoch != question.epoch {
-            return Err(Outdated);
-        }
         let name = issuer.rules.issuer.clone();
+        let mut open = self.lock();
+        open.close(name.as_str(), question)?;
+        let mut table = Table::clone(&self.read());
         let mut admission = Admission::Admitted;
         let (mut since, mut accepted) = (now.uptime().as_secs(), Arc::default());
         if let Some(known) = table.issuers.get(&name) {
@@ -303,10 +321,9 @@ impl Directory {
 
     /// Remembers that an issuer is not trusted. Says whether it was until now.
     pub(crate) fn refuse(&self, name: &str, question: Question, now: Timestamp) -> Result<Option<IssuerId>, Outdated> {
-        let (epoch, mut table) = self.write();
-        if *epoch != question.epoch {
-            return Err(Outdated);
-        }
+        let mut open = self.lock();
+        open.close(name, question)?;
+        let mut table = Table::clone(&self.read());
         let removed = table.remove(name);
         let refused = Arc::make_mut(&mut table.refused);
         refused.retain(|_, since| now.since(*since) < REFUSED_FOR);
@@ -321,14 +338,31 @@ impl Directory {
 
     /// Takes back what was said of an issuer, and what is being said. The next token of it has the resolver asked.
     pub(crate) fn forget(&self, name: &str) -> Option<IssuerId> {
-        let (mut epoch, mut table) = self.write();
-        *epoch = epoch.wrapping_add(1);
+        let mut open = self.lock();
+        open.questions.remove(name);
+        let mut table = Table::clone(&self.read());
         let removed = table.remove(name);
         if table.refused.contains_key(name) {
             Arc::make_mut(&mut table.refused).remove(name);
         }
         self.table.store(Arc::new(table));
         removed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(feature = "driver")]
+impl Open {
+    /// Invariant 6.
+    fn close(&mut self, name: &str, question: Question) -> Result<(), Outdated> {
+        if self.questions.get(name) != Some(&question.number) {
+            return Err(Outdated);
+        }
+        self.questions.remove(name);
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 use crate::claims::Claims;
 use crate::claims::read::{Subject, Words};
@@ -112,7 +113,7 @@ impl AccessToken {
     /// # Errors
     /// [`ClaimsError`] if the token's claims do not fit the type.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, ClaimsError> {
-        serde_json::from_str(self.0.claims.payload()).map_err(|fault| ClaimsError(Arc::new(fault)))
+        serde_json::from_str(self.0.claims.payload()).map_err(|fault| ClaimsError::of(&fault))
     }
 }
 
@@ -124,6 +125,24 @@ impl fmt::Debug for AccessToken {
 }
 
 /// The token's claims do not fit the type that they were read into.
+///
+/// It tells where, and never what: the message of the reader quotes the value that did not fit, which is somebody's.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the claims do not fit the type that they are read into")]
-pub struct ClaimsError(#[source] Arc<serde_json::Error>);
+#[error("the claims do not fit the type that they are read into ({kind}, line {line}, column {column})")]
+pub struct ClaimsError {
+    kind: &'static str,
+    line: usize,
+    column: usize,
+}
+
+impl ClaimsError {
+    fn of(fault: &serde_json::Error) -> Self {
+        let kind = match fault.classify() {
+            Category::Data => "wrong type or member",
+            Category::Syntax => "not JSON",
+            Category::Eof => "cut short",
+            Category::Io => "not readable",
+        };
+        Self { kind, line: fault.line(), column: fault.column() }
+    }
+}

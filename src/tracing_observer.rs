@@ -137,7 +137,7 @@ impl Observe for TracingObserver {
             ),
             Event::KeysChanged { issuer, before, after } => keys_changed(issuer, before, after),
             Event::StateChanged { issuer, before, after } => state_changed(issuer, *before, *after),
-            Event::Restored { issuer, age } => info!(
+            Event::Restored { issuer, age, .. } => info!(
                 name: "restored", target: KEYS,
                 issuer = issuer.as_str(), age_seconds = age.as_secs_f64(), "saved keys serve"
             ),

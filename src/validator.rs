@@ -162,12 +162,15 @@ impl Validator {
     /// Issuers that were resolved are asked too.
     ///
     /// A fetch that began before the call does not count: another follows it. An issuer that asked to be left alone is left
-    /// alone, and that is an error.
+    /// alone, and that is an error. [Saved](crate::ValidatorBuilder::restore) keys of issuers that a resolver has not named yet
+    /// are dropped: when it does, they are fetched.
     ///
     /// # Errors
     /// [`FetchError::Issuer`] names the first issuer, in the order in which they were trusted, whose keys could not be had.
     #[cfg(feature = "driver")]
     pub async fn refresh_now(&self) -> Result<(), FetchError> {
+        // Before anybody is listed: who is named after that finds none of them.
+        self.0.driver.forget_leftovers();
         let asked = self.ask_each(|issuer| Need::Fresh { issuer }, Patience::Until(WARM_UP));
         let resolved = self.0.trusted.resolved.as_ref().map(|resolved| resolved.read().fetched_names());
         let fresh = |issuer: IssuerId| {
@@ -180,7 +183,8 @@ impl Validator {
 
     /// Trusts an issuer that was [resolved](crate::ValidatorBuilder::trust_each) no longer, from now on: for when a tenant was
     /// deleted or its settings have changed, and this is to count at once. The next token of it has the resolver asked anew,
-    /// so delete it there first. A remembered refusal is forgotten too.
+    /// so delete it there first. A remembered refusal is forgotten too, and so are keys of it that were
+    /// [saved](crate::ValidatorBuilder::restore).
     ///
     /// It does nothing to an issuer that is trusted by name.
     ///
@@ -210,8 +214,7 @@ impl Validator {
     #[cfg(feature = "driver")]
     pub fn forget_issuer(&self, identifier: &str) {
         if let Some(resolved) = &self.0.trusted.resolved {
-            resolved.forget(identifier);
-            self.0.driver.forget(identifier);
+            self.0.driver.forget(identifier, resolved);
         }
     }
 
@@ -413,7 +416,7 @@ const WARM_UP: Duration = Duration::from_secs(25);
 async fn all_fetched(asked: impl IntoIterator<Item = (IssuerId, Answer)>) -> Result<(), FetchError> {
     for (issuer, answer) in asked {
         let source: Arc<dyn Error + Send + Sync> = match answer.wait().await {
-            Supply::Fetched | Supply::Resolved | Supply::Answered(_) => continue,
+            Supply::Fetched | Supply::LookAgain | Supply::Answered(_) => continue,
             Supply::Unreachable(source) => source,
             Supply::BudgetSpent => Arc::new(FetchError::other("it was asked a moment ago, and is not asked again yet")),
         };

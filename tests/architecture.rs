@@ -284,5 +284,39 @@ fn every_dependency_has_a_door() {
     }
 }
 
+/// A test's name, as the manual has it: it counts a row, or says a sentence. With an ellipsis it is the beginning of one.
+fn cited_tests(page: &str) -> impl Iterator<Item = &str> {
+    let is_name = |word: &str| word.chars().all(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '_' | '…'));
+    let is_sentence = |word: &str| word.ends_with('…') || word.matches('_').count() >= 3;
+    page.split('`').skip(1).step_by(2).filter(move |word| is_name(word) && is_sentence(word))
+}
+
+/// The names of all functions in these texts.
+fn functions(files: &[(String, String)]) -> BTreeSet<&str> {
+    let after_fn = files.iter().flat_map(|(_, text)| text.split("fn ").skip(1));
+    after_fn
+        .filter_map(|rest| rest.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next())
+        .collect()
+}
+
+#[test]
+fn every_test_that_the_list_of_attacks_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["src", "tests", "examples"] {
+        files_below(&root.join(folder), &mut files, root);
+    }
+    let functions = functions(&files);
+    let is_there = |name: &str| match name.strip_suffix('…') {
+        Some(begin) => functions.range(begin..).next().is_some_and(|function| function.starts_with(begin)),
+        None => functions.contains(name),
+    };
+    let page = include_str!("../src/manual/attacks.md");
+    let missing: Vec<&str> = cited_tests(page).filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "attacks.md names tests that are not there: {missing:?}");
+    assert!(cited_tests(page).count() > 100, "the page was not read");
+    assert!(!is_there("row_z99_…") && !is_there("a_test_that_nobody_has_written"), "the twin");
+}
+
 #[path = "architecture/made_up.rs"]
 mod made_up;

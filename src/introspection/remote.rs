@@ -40,10 +40,10 @@ pub(crate) async fn ask(
     let request = request(endpoint, asked, credential, token, now)?;
     let response = fetch.fetch(request, limits).await?;
     if !asked.is_signed {
-        return judge(response, limits).map(Reply::Plain);
+        return judge(response, limits, now).map(Reply::Plain);
     }
     // Plain JSON would be a downgrade (RFC 9701 s4).
-    judge_as(response, limits, |kind| kind.eq_ignore_ascii_case("application/token-introspection+jwt"))
+    judge_as(response, limits, now, |kind| kind.eq_ignore_ascii_case("application/token-introspection+jwt"))
         .map(Reply::Signed)
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::OnceLock;
 
 use crate::jose::algorithm::{Algorithm, Algorithms};
 use crate::jose::base64url;
@@ -73,13 +74,22 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// A public key that was judged and prepared when its set was loaded.
+/// A public key that was judged when its set was loaded, and is prepared.
 pub struct VerificationKey {
     kid: Option<Box<str>>,
     algorithms: Algorithms,
-    prepared: Vec<(Algorithm, PreparedKey)>,
+    prepared: Vec<Prepared>,
+    /// What it is prepared of, where that is not done for every algorithm yet.
+    material: Option<Material>,
     /// A digest of the key material alone: two keys are the same when this is.
-    material: [u8; 32],
+    digest: [u8; 32],
+}
+
+/// A key for one algorithm. The first is prepared when the set is loaded, which shows that the material can be used; the others
+/// when the first token comes for them. An RSA key without `alg` serves six, most of which never sign anything.
+struct Prepared {
+    algorithm: Algorithm,
+    key: OnceLock<PreparedKey>,
 }
 
 impl VerificationKey {
@@ -96,11 +106,17 @@ impl VerificationKey {
     }
 
     pub(crate) fn prepared_for(&self, algorithm: Algorithm) -> Option<&PreparedKey> {
-        self.prepared.iter().find(|(of, _)| *of == algorithm).map(|(_, key)| key)
+        let prepared = self.prepared.iter().find(|prepared| prepared.algorithm == algorithm)?;
+        if let Some(key) = prepared.key.get() {
+            return Some(key);
+        }
+        // Where two come at once both prepare it, so that neither waits.
+        let key = self.material.as_ref()?.prepare(algorithm)?;
+        Some(prepared.key.get_or_init(|| key))
     }
 
     pub(crate) fn is_same_material(&self, other: &Self) -> bool {
-        self.material == other.material
+        self.digest == other.digest
     }
 
     /// A shared secret, given by the operator.
@@ -108,8 +124,9 @@ impl VerificationKey {
         Some(Self {
             kid: kid.map(Into::into),
             algorithms: Algorithms::NONE.with(algorithm),
-            prepared: vec![(algorithm, PreparedKey::hmac(algorithm, secret)?)],
-            material: crypto::sha256(secret),
+            prepared: vec![Prepared { algorithm, key: PreparedKey::hmac(algorithm, secret)?.into() }],
+            material: None,
+            digest: crypto::sha256(secret),
         })
     }
 }
@@ -168,7 +185,7 @@ impl<'a> Jwk<'a> {
         base64url::decode(text.as_bytes()).ok_or(Unusable::MalformedMember)
     }
 
-    /// Judges the key, and prepares it for every algorithm that it may verify.
+    /// Judges the key, and prepares it.
     pub(crate) fn prepare(&self) -> Result<VerificationKey, Unusable> {
         let kind = self.member("kty").ok_or(Unusable::MalformedMember)?;
         if kind == "oct" || self.member("k").is_some() {
@@ -187,18 +204,20 @@ impl<'a> Jwk<'a> {
             "RSA" => self.rsa()?,
             "EC" => self.ec(&algorithms)?,
             "OKP" => self.ed25519()?,
-            _ => Material { parts: [self.octets("pub")?, Vec::new()] },
+            _ => Material { kind: Kind::MlDsa, parts: [self.octets("pub")?, Vec::new()] },
         };
-        let prepared = algorithms
-            .iter()
-            .map(|algorithm| material.prepare(kind, *algorithm).map(|key| (*algorithm, key)))
-            .collect::<Option<Vec<_>>>()
-            .ok_or(Unusable::BadPoint)?;
+        let first = algorithms.first().and_then(|first| material.prepare(*first)).ok_or(Unusable::BadPoint)?;
+        let mut first = Some(first);
+        let prepare = |algorithm: &Algorithm| Prepared {
+            algorithm: *algorithm,
+            key: first.take().map_or_else(OnceLock::new, OnceLock::from),
+        };
         Ok(VerificationKey {
             kid: self.member("kid").map(Into::into),
+            prepared: algorithms.iter().map(prepare).collect(),
+            digest: material.digest(),
+            material: (algorithms.len() > 1).then_some(material),
             algorithms: algorithms.into_iter().collect(),
-            prepared,
-            material: material.digest(kind),
         })
     }
 
@@ -241,7 +260,7 @@ impl<'a> Jwk<'a> {
         if !is_odd(&exponent) || exponent == [1] || exponent.len() > 4 {
             return Err(Unusable::BadExponent);
         }
-        Ok(Material { parts: [modulus, exponent] })
+        Ok(Material { kind: Kind::Rsa, parts: [modulus, exponent] })
     }
 
     fn ec(&self, algorithms: &[Algorithm]) -> Result<Material, Unusable> {
@@ -255,7 +274,7 @@ impl<'a> Jwk<'a> {
         if x.len() != length || y.len() != length {
             return Err(Unusable::MalformedMember);
         }
-        Ok(Material { parts: [x, y] })
+        Ok(Material { kind: Kind::Ec, parts: [x, y] })
     }
 
     fn ed25519(&self) -> Result<Material, Unusable> {
@@ -264,29 +283,44 @@ impl<'a> Jwk<'a> {
         if is_refused_ed25519(&key) {
             return Err(Unusable::BadPoint);
         }
-        Ok(Material { parts: [key.to_vec(), Vec::new()] })
+        Ok(Material { kind: Kind::Ed25519, parts: [key.to_vec(), Vec::new()] })
     }
 }
 
 /// What makes up a public key: n and e, x and y, or one string of octets.
 struct Material {
+    kind: Kind,
     parts: [Vec<u8>; 2],
 }
 
+#[derive(Clone, Copy)]
+enum Kind {
+    Rsa,
+    Ec,
+    Ed25519,
+    MlDsa,
+}
+
 impl Material {
-    fn prepare(&self, kind: &str, algorithm: Algorithm) -> Option<PreparedKey> {
+    fn prepare(&self, algorithm: Algorithm) -> Option<PreparedKey> {
         let [first, second] = &self.parts;
-        match kind {
-            "RSA" => PreparedKey::rsa(algorithm, first, second),
-            "EC" => PreparedKey::ec(algorithm, first, second),
-            "OKP" => PreparedKey::ed25519(first),
-            _ => PreparedKey::ml_dsa(algorithm, first),
+        match self.kind {
+            Kind::Rsa => PreparedKey::rsa(algorithm, first, second),
+            Kind::Ec => PreparedKey::ec(algorithm, first, second),
+            Kind::Ed25519 => PreparedKey::ed25519(first),
+            Kind::MlDsa => PreparedKey::ml_dsa(algorithm, first),
         }
     }
 
-    fn digest(&self, kind: &str) -> [u8; 32] {
+    fn digest(&self) -> [u8; 32] {
         let [first, second] = &self.parts;
-        crypto::sha256(&[kind.as_bytes(), b"\0", first, b"\0", second].concat())
+        let kind: &[u8] = match self.kind {
+            Kind::Rsa => b"RSA",
+            Kind::Ec => b"EC",
+            Kind::Ed25519 => b"OKP",
+            Kind::MlDsa => b"AKP",
+        };
+        crypto::sha256(&[kind, b"\0", first, b"\0", second].concat())
     }
 }
 

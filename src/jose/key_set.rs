@@ -8,7 +8,7 @@ use crate::jose::json::{self, Duplicates, Value};
 use crate::jose::jwk::{Jwk, Unusable, VerificationKey};
 
 /// The most keys that a set is read for; the rest is left out.
-const MAX_KEYS: usize = 512;
+pub(crate) const MAX_KEYS: usize = 512;
 /// How many keys are tried at most for a token that names none (RFC 7515 s4.1.4 asks for trying; the bound keeps it cheap).
 pub(crate) const MAX_TRIED: usize = 4;
 const SET_LIMITS: json::Limits = json::Limits { depth: 16, members: 32_768, duplicates: Duplicates::LeftToTheReader };
@@ -58,6 +58,11 @@ impl KeySet {
     /// # Errors
     /// [`NotAKeySet`] if the document is not a JSON object with an array named `keys`.
     pub fn from_json(document: &[u8]) -> Result<Self, NotAKeySet> {
+        Self::from_json_at_most(document, MAX_KEYS)
+    }
+
+    /// The same with so many keys at most.
+    pub(crate) fn from_json_at_most(document: &[u8], most: usize) -> Result<Self, NotAKeySet> {
         let mut keys = None;
         let mut repeated = false;
         json::object(document, SET_LIMITS, |name, value| {
@@ -67,18 +72,18 @@ impl KeySet {
         })
         .map_err(|_| NotAKeySet("not a JSON object"))?;
         match keys {
-            Some(Value::Array(entries)) if !repeated => Ok(Self::sort_out(entries.values())),
+            Some(Value::Array(entries)) if !repeated => Ok(Self::sort_out(entries.values(), most)),
             Some(_) => Err(NotAKeySet("`keys` is not one array")),
             None => Err(NotAKeySet("no `keys`")),
         }
     }
 
-    fn sort_out<'a>(entries: impl Iterator<Item = Value<'a>>) -> Self {
+    fn sort_out<'a>(entries: impl Iterator<Item = Value<'a>>, most: usize) -> Self {
         let mut read = Vec::new();
         let mut left_out = Vec::new();
         for (place, entry) in entries.enumerate() {
             let (kid, key) = match entry {
-                Value::Object(_) if read.len() >= MAX_KEYS => (None, Err(Unusable::TooMany)),
+                Value::Object(_) if read.len() >= most => (None, Err(Unusable::TooMany)),
                 Value::Object(object) => match Jwk::read(object.as_bytes()) {
                     Ok(jwk) => (jwk.member("kid").map(str::to_owned), jwk.prepare()),
                     Err(cause) => (None, Err(cause)),

@@ -36,12 +36,15 @@ pub(super) struct Success {
     pub(super) lifetime: Duration,
     /// How long after it the keys are fetched again.
     pub(super) refresh_after: Duration,
+    /// Whether what is not among the keys was not there at that time.
+    pub(super) is_proof: bool,
 }
 
 impl Success {
     /// Keys that are so old, and due at once.
     pub(super) const fn restored(now: Timestamp, age: Duration) -> Self {
-        Self { id: 0, at: now, aged: age, lifetime: Duration::ZERO, refresh_after: Duration::ZERO }
+        let (lifetime, refresh_after) = (Duration::ZERO, Duration::ZERO);
+        Self { id: 0, at: now, aged: age, lifetime, refresh_after, is_proof: false }
     }
 
     /// How old the keys are.
@@ -135,12 +138,17 @@ impl Published {
             UnknownKey::Absent
         } else if self.unknown_barred(now).is_zero() {
             UnknownKey::Ask
-        } else if self.barred_until <= now.uptime() && self.age(now).is_some_and(|age| age <= JUDGED_FOR) {
+        } else if self.barred_until <= now.uptime() && self.has_judged(now) {
             // Asked often enough, and not in vain: where the issuer cannot be asked, nobody knows what it has by now.
             UnknownKey::Absent
         } else {
             UnknownKey::Undecided
         }
+    }
+
+    /// Whether the keys are so young that they have judged every kid which they do not have.
+    fn has_judged(&self, now: Timestamp) -> bool {
+        self.success.is_some_and(|success| success.is_proof && success.age(now) <= JUDGED_FOR)
     }
 }
 

@@ -12,7 +12,25 @@
 //! 6. Keys are unusable once their last successful fetch is longer ago than the hard limit (I1).
 //! 7. After a failure nothing at all is ordered before the wait is over, and never before a `Retry-After` is.
 //! 8. What is remembered of requests is bounded (I10).
-//! 9. Restored keys are never younger than they were when they were saved, and are fetched anew at once.
+//! 9. An answer that a cache has kept proves no key absent.
+//! 10. Restored keys are never younger than they were when they were saved, and are fetched anew at once.
+//!
+//! Of the invariants of the whole house, I1 to I13, these are held here:
+//!
+//! | | what holds | where |
+//! | --- | --- | --- |
+//! | I1 | what is accepted was signed by a key of the current set, fetched within the hard limit | 6; `decision` asks for both |
+//! | I2 | a token of an issuer that nobody trusts causes nothing | `decision` and `tenants`, before this machine hears of it |
+//! | I3 | tokens cause at most 2 + floor(w / 30 s) orders in any window w, and time has its own | 5 |
+//! | I4 | a withdrawn key proves nothing after the next good fetch | `keys/store`: one set at a time, and no memory of tokens |
+//! | I5 | a failure changes nothing | 3 |
+//! | I6, I8 | what was remembered of a token; the inner service | no token is remembered; `tower/service` |
+//! | I7 | nothing is accepted after its end | `claims/rules` |
+//! | I9 | a check does no I/O and waits for nobody | it reads what is [published](Refresh::published) |
+//! | I10 | every container is bounded | 8, and each owner of another |
+//! | I11 | 401 is for what was judged, 503 for what was not | `keys/unknown_key` and `decision`, by what is published |
+//! | I12 | a later-started answer is never overwritten by an earlier one | 4 |
+//! | I13 | whoever goes away leaves the others progressing | 2; `wire/driver/slot` |
 //!
 //! What holds us back is measured by the monotonic clock alone, so that a wall clock that jumps ahead cannot make us hammer an
 //! issuer. What ages keys is measured by whichever clock says longer, so that neither a clock that was set back nor a
@@ -37,7 +55,7 @@ pub(crate) const MAX_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long an order stays open without a report.
 const LOST_AFTER: Duration = Duration::from_secs(60);
 /// How long one nap of the driver may last. A computer that slept is then noticed within it.
-const LONGEST_NAP: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_NAP: Duration = Duration::from_secs(60);
 
 /// One order for an unknown key in this time, once the burst is spent.
 const UNKNOWN_PERIOD: Duration = Duration::from_secs(30);
@@ -85,6 +103,15 @@ pub(crate) enum Contents {
     Empty,
     /// What is there already (304).
     Unchanged,
+}
+
+/// Whose word an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// The issuer's, at this moment.
+    Own,
+    /// What the issuer said some time ago, as a cache has kept it. What it lacks may be there by now.
+    Relayed,
 }
 
 /// What is to be done with a fetched set.
@@ -192,7 +219,7 @@ impl Refresh {
         if self.success.is_some() {
             return Outcome::Late;
         }
-        // Invariant 9.
+        // Invariant 10.
         self.success = Some(Success::restored(now, age));
         Outcome::Install
     }
@@ -277,7 +304,14 @@ impl Refresh {
     }
 
     /// An order was answered with a key set that may be believed for `lifetime`.
-    pub(crate) fn fetched(&mut self, id: u64, now: Timestamp, lifetime: Duration, contents: Contents) -> Outcome {
+    pub(crate) fn fetched(
+        &mut self,
+        id: u64,
+        now: Timestamp,
+        lifetime: Duration,
+        contents: Contents,
+        word: Word,
+    ) -> Outcome {
         let was_open = self.close(id);
         // Invariant 4. Of an order that was given up, keys still count, and nothing else does.
         let is_old = self.success.is_some_and(|success| success.id >= id);
@@ -290,12 +324,13 @@ impl Refresh {
             return Outcome::Unconfirmed;
         }
         let refresh_after = self.jitter.most_of(lifetime);
-        self.success = Some(Success { id, at: now, aged: Duration::ZERO, lifetime, refresh_after });
+        let is_proof = word == Word::Own;
+        self.success = Some(Success { id, at: now, aged: Duration::ZERO, lifetime, refresh_after, is_proof });
         self.failure = None;
         self.empties = None;
         self.is_empty = contents == Contents::Empty || contents == Contents::Unchanged && self.is_empty;
         self.needed = None;
-        self.remember_pending(id, now);
+        self.remember_pending(id, word, now);
         if contents == Contents::Unchanged { Outcome::Renew } else { Outcome::Install }
     }
 
@@ -444,9 +479,12 @@ impl Refresh {
     }
 
     /// Remembers what this order was asked to prove. A key that did come is found before the memory is asked.
-    fn remember_pending(&mut self, id: u64, now: Timestamp) {
+    fn remember_pending(&mut self, id: u64, word: Word, now: Timestamp) {
         for (_, kid) in self.pending.extract_if(.., |(proving, _)| *proving <= id) {
-            self.remembered.push_back(Remembered { kid, at: now });
+            // Invariant 9.
+            if word == Word::Own {
+                self.remembered.push_back(Remembered { kid, at: now });
+            }
         }
         self.remembered.retain(|entry| entry.is_current(now));
         // Invariant 8.

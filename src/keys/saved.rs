@@ -12,6 +12,7 @@
 //! The form is text: a line with the version and the seal, a line with the time, and a line for each issuer. All that others wrote
 //! is base64url, so nothing needs escaping and the key set is byte for byte what the issuer sent.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -133,7 +134,8 @@ pub struct SavedKeys {
     saved_at: i64,
     /// When a validator took them over, and their ages were last told by the wall clock alone.
     taken_at: Option<Timestamp>,
-    sets: Vec<SavedSet>,
+    /// By their issuers, since a name that a token claims is looked for here.
+    sets: BTreeMap<IssuerId, SavedSet>,
 }
 
 /// The keys of one issuer, as they are written down.
@@ -182,7 +184,12 @@ impl SavedKeys {
     fn read(body: &str) -> Option<Self> {
         let mut lines = body.strip_suffix('\n')?.split('\n');
         let saved_at = lines.next()?.parse().ok()?;
-        let sets = lines.map(SavedSet::read).collect::<Option<_>>()?;
+        let mut sets = BTreeMap::new();
+        for line in lines {
+            let set = SavedSet::read(line)?;
+            // Of two the first counts: what was in use is written before what was left.
+            sets.entry(set.issuer.clone()).or_insert(set);
+        }
         Some(Self { saved_at, taken_at: None, sets })
     }
 
@@ -208,8 +215,7 @@ impl SavedKeys {
         now: Timestamp,
         max_stale: Duration,
     ) -> Option<Result<RestoredSet, RestoreError>> {
-        let place = self.sets.iter().position(|set| set.issuer == *issuer)?;
-        let set = self.sets.remove(place);
+        let set = self.sets.remove(issuer)?;
         Some(self.judge(set, source, now, max_stale))
     }
 
@@ -252,17 +258,22 @@ impl SavedKeys {
     pub(crate) fn left(&self, now: Timestamp, limit: Duration) -> impl Iterator<Item = SavedSet> {
         let passed = self.passed(now).unwrap_or(Duration::MAX);
         let aged = move |set: &SavedSet| SavedSet { age: set.age.saturating_add(passed), ..set.clone() };
-        self.sets.iter().map(aged).filter(move |set| set.age <= limit)
+        self.sets.values().map(aged).filter(move |set| set.age <= limit)
+    }
+
+    /// Drops what is there of an issuer. Says whether there was something.
+    pub(crate) fn remove(&mut self, issuer: &str) -> bool {
+        self.sets.remove(issuer).is_some()
     }
 
     /// Whether there is something of an issuer.
     pub(crate) fn has(&self, issuer: &str) -> bool {
-        self.sets.iter().any(|set| set.issuer.as_str() == issuer)
+        self.sets.contains_key(issuer)
     }
 
     /// Whose keys are left.
     pub(crate) fn issuers(&self) -> impl Iterator<Item = &IssuerId> {
-        self.sets.iter().map(|set| &set.issuer)
+        self.sets.keys()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
+use http::header::{ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
@@ -29,7 +29,9 @@ impl Answer {
         let endpoint = issuer.addresses.endpoint(path);
         let fault = {
             let mut state = issuer.lock();
-            state.requests.count(endpoint, request.headers().contains_key(IF_NONE_MATCH));
+            let is_conditional =
+                [IF_NONE_MATCH, IF_MODIFIED_SINCE].iter().any(|name| request.headers().contains_key(name));
+            state.requests.count(endpoint, is_conditional);
             state.script.next(endpoint)
         };
         let answer = Self::whole(good(issuer, endpoint, request));
@@ -39,10 +41,15 @@ impl Answer {
         }
     }
 
-    /// Without the document for whoever says that he has it (RFC 9110 s13.1.2).
+    /// Without the document for whoever says that he has it. Where he names a tag, the date does not count (RFC 9110 s13.1.2 and
+    /// s13.1.3).
     fn unless_known(mut self, request: &Request<Bytes>) -> Self {
-        let (known, tag) = (request.headers().get(IF_NONE_MATCH), self.response.headers().get(ETAG));
-        if tag.is_some() && known == tag && self.response.status().is_success() {
+        let (asked, answered) = (request.headers(), self.response.headers());
+        let (known, at_hand) = match asked.get(IF_NONE_MATCH) {
+            Some(tag) => (Some(tag), answered.get(ETAG)),
+            None => (asked.get(IF_MODIFIED_SINCE), answered.get(LAST_MODIFIED)),
+        };
+        if known.is_some() && known == at_hand && self.response.status().is_success() {
             *self.response.status_mut() = StatusCode::NOT_MODIFIED;
             self.response.body_mut().clear();
         }

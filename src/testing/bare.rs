@@ -166,7 +166,7 @@ impl BareJudge {
         answer: http::Response<Bytes>,
         demand: &Requirement,
     ) -> Option<Result<AccessToken, Reason>> {
-        let document = judge(answer, FetchLimits::default()).ok()?;
+        let document = judge(answer, FetchLimits::default(), EPOCH).ok()?;
         let trusted = self.trusted();
         let rules = &trusted.issuers.first()?.rules;
         let may_lack =

@@ -109,6 +109,15 @@ impl Fault {
         Self::header("etag", tag)
     }
 
+    /// The document under this date of its last change (RFC 9110 s5.6.7); whoever asks whether it has changed since that very date
+    /// is told that it has not (304), whatever the document is by now.
+    ///
+    /// Nobody should rely on a date that is less than a minute older than the answer's `date`, which
+    /// [`with_header`](Self::with_header) sets: in memory there is none otherwise.
+    pub fn last_modified(date: &str) -> Self {
+        Self::header("last-modified", date)
+    }
+
     /// The document with this header field beside the usual ones, or instead of the one of that name.
     pub fn header(name: &str, value: &str) -> Self {
         Self::default().with_header(name, value)

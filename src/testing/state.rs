@@ -19,7 +19,8 @@ pub struct Requests {
     pub metadata: u64,
     /// For its keys.
     pub jwks: u64,
-    /// For its keys or its metadata only if they have changed (`If-None-Match`, RFC 9110 s13.1.2). These are counted above too.
+    /// For its keys or its metadata only if they have changed (`If-None-Match`, `If-Modified-Since`; RFC 9110 s13.1.2 and
+    /// s13.1.3). These are counted above too.
     pub conditional: u64,
     /// For a token.
     pub token: u64,

@@ -43,12 +43,9 @@ impl Addresses {
 }
 
 fn is_public(address: Ipv4Addr) -> bool {
-    // The bits that two addresses have in common are the leading zeros of their difference.
-    let within = |(network, length): &(Ipv4Addr, u32)| {
-        let difference = address.to_bits() ^ network.to_bits();
-        difference.leading_zeros() >= *length
-    };
-    !NOT_PUBLIC.iter().any(within)
+    // As long as the others, with their bits at the front.
+    let bits = |address: Ipv4Addr| u128::from(address.to_bits()) << 96;
+    !NOT_PUBLIC.iter().any(|(network, length)| within(bits(address), bits(*network), *length))
 }
 
 /// An address that stands for one of IPv4 is judged by that. Of the others the part that is given out to the public counts
@@ -61,32 +58,36 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         | [0, 0x64, 0xFF, 0x9B, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
         | [0x20, 0x02, a, b, c, d, ..] => is_public(Ipv4Addr::new(a, b, c, d)),
         _ => {
-            let within = |(network, length): &(Ipv6Addr, u32)| {
-                let difference = address.to_bits() ^ network.to_bits();
-                difference.leading_zeros() >= *length
-            };
+            let within = |(network, length): &(Ipv6Addr, u32)| within(address.to_bits(), network.to_bits(), *length);
             within(&GLOBAL_UNICAST) && !NOT_PUBLIC_V6.iter().any(within)
         }
     }
 }
 
-/// The registry of special addresses (RFC 6890, and what was added to it since).
-const NOT_PUBLIC: [(Ipv4Addr, u32); 15] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),       // this network, and "unspecified"
-    (Ipv4Addr::new(10, 0, 0, 0), 8),      // private
-    (Ipv4Addr::new(100, 64, 0, 0), 10),   // shared behind a carrier's NAT; also clouds' own services
-    (Ipv4Addr::new(127, 0, 0, 0), 8),     // loopback
-    (Ipv4Addr::new(169, 254, 0, 0), 16),  // link-local, and the metadata services of clouds
-    (Ipv4Addr::new(172, 16, 0, 0), 12),   // private
-    (Ipv4Addr::new(192, 0, 0, 0), 24),    // protocol assignments
-    (Ipv4Addr::new(192, 0, 2, 0), 24),    // documentation
-    (Ipv4Addr::new(192, 88, 99, 0), 24),  // relays of 6to4
-    (Ipv4Addr::new(192, 168, 0, 0), 16),  // private
-    (Ipv4Addr::new(198, 18, 0, 0), 15),   // benchmarks
-    (Ipv4Addr::new(198, 51, 100, 0), 24), // documentation
-    (Ipv4Addr::new(203, 0, 113, 0), 24),  // documentation
-    (Ipv4Addr::new(224, 0, 0, 0), 4),     // multicast
-    (Ipv4Addr::new(240, 0, 0, 0), 4),     // reserved, and "broadcast"
+/// The bits that two addresses have in common are the leading zeros of their difference.
+const fn within(address: u128, network: u128, length: u32) -> bool {
+    (address ^ network).leading_zeros() >= length
+}
+
+/// The registry of special addresses (RFC 6890, and what was added to it since), and an address that a cloud took out of the
+/// public ones for a service of the very host.
+const NOT_PUBLIC: [(Ipv4Addr, u32); 16] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network, and "unspecified"
+    (Ipv4Addr::new(10, 0, 0, 0), 8),       // private
+    (Ipv4Addr::new(100, 64, 0, 0), 10),    // shared behind a carrier's NAT; also clouds' own services
+    (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback
+    (Ipv4Addr::new(169, 254, 0, 0), 16),   // link-local, and the metadata services of clouds
+    (Ipv4Addr::new(168, 63, 129, 16), 32), // the host of a machine in Azure: its agent, its DNS, its certificates
+    (Ipv4Addr::new(172, 16, 0, 0), 12),    // private
+    (Ipv4Addr::new(192, 0, 0, 0), 24),     // protocol assignments
+    (Ipv4Addr::new(192, 0, 2, 0), 24),     // documentation
+    (Ipv4Addr::new(192, 88, 99, 0), 24),   // relays of 6to4
+    (Ipv4Addr::new(192, 168, 0, 0), 16),   // private
+    (Ipv4Addr::new(198, 18, 0, 0), 15),    // benchmarks
+    (Ipv4Addr::new(198, 51, 100, 0), 24),  // documentation
+    (Ipv4Addr::new(203, 0, 113, 0), 24),   // documentation
+    (Ipv4Addr::new(224, 0, 0, 0), 4),      // multicast
+    (Ipv4Addr::new(240, 0, 0, 0), 4),      // reserved, and "broadcast"
 ];
 
 const GLOBAL_UNICAST: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
@@ -114,6 +115,7 @@ mod tests {
             [Some("100.63.255.255"), Some("100.64.0.0"), Some("100.127.255.255"), Some("100.128.0.0")],
             [Some("126.255.255.255"), Some("127.0.0.0"), Some("127.255.255.255"), Some("128.0.0.0")],
             [Some("169.253.255.255"), Some("169.254.0.0"), Some("169.254.255.255"), Some("169.255.0.0")],
+            [Some("168.63.129.15"), Some("168.63.129.16"), Some("168.63.129.16"), Some("168.63.129.17")],
             [Some("172.15.255.255"), Some("172.16.0.0"), Some("172.31.255.255"), Some("172.32.0.0")],
             [Some("191.255.255.255"), Some("192.0.0.0"), Some("192.0.0.255"), Some("192.0.1.0")],
             [Some("192.0.1.255"), Some("192.0.2.0"), Some("192.0.2.255"), Some("192.0.3.0")],

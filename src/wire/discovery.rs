@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, PlainHttp};
 use crate::metadata::{MetadataFault, ServerMetadata, WellKnown, well_known};
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits, judge};
@@ -32,8 +33,9 @@ pub(crate) async fn discover(
     plain_http: PlainHttp,
     limits: FetchLimits,
     forms: Forms,
+    now: Timestamp,
 ) -> Result<(ServerMetadata, WellKnown), FetchError> {
-    discover_where(fetch, issuer, plain_http, limits, forms, |_| Ok(())).await
+    discover_where(fetch, issuer, plain_http, limits, forms, now, |_| Ok(())).await
 }
 
 /// The same, where a document that lacks what is wanted is as good as none: some servers say more under one form than under another.
@@ -44,6 +46,7 @@ pub(crate) async fn discover_where(
     plain_http: PlainHttp,
     limits: FetchLimits,
     forms: Forms,
+    now: Timestamp,
     has_what_is_wanted: impl Fn(&ServerMetadata) -> Result<(), &'static str>,
 ) -> Result<(ServerMetadata, WellKnown), FetchError> {
     let mut asked: Vec<String> = Vec::with_capacity(FORMS.len());
@@ -59,7 +62,7 @@ pub(crate) async fn discover_where(
             continue;
         }
         let endpoint = Endpoint::new(&address, plain_http).map_err(|problem| FetchError::NotAllowed { problem })?;
-        match ask(fetch, &endpoint, issuer, plain_http, limits).await {
+        match ask(fetch, &endpoint, issuer, plain_http, limits, now).await {
             Ok(metadata) => match has_what_is_wanted(&metadata) {
                 Ok(()) => return Ok((metadata, form)),
                 // What is wrong with the address before is less of a help than what its document lacks.
@@ -85,9 +88,10 @@ async fn ask(
     issuer: &str,
     plain_http: PlainHttp,
     limits: FetchLimits,
+    now: Timestamp,
 ) -> Result<ServerMetadata, Miss> {
     let response = fetch.fetch(request(endpoint), limits).await.map_err(Miss::Everywhere)?;
-    let document = judge(response, limits).map_err(|error| match &error {
+    let document = judge(response, limits, now).map_err(|error| match &error {
         FetchError::Status { status, .. } if !leaves_room(*status) => Miss::Everywhere(error),
         _ => Miss::Here(error),
     })?;

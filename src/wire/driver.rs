@@ -13,6 +13,7 @@ mod asking;
 mod desk;
 mod due;
 mod hand_over;
+mod in_flight;
 mod inbox;
 mod keeping;
 mod resolving;
@@ -35,34 +36,38 @@ use crate::endpoint::PrivateAddresses;
 use crate::introspection::memory::Memory;
 use crate::issuer::{Defaults, RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
+use crate::jose::key_set::MAX_KEYS;
 use crate::key_file::KeyFile;
 use crate::keys::refresh::{Order, Refresh, Restraint};
-use crate::keys::remote::{find, load};
+use crate::keys::remote::{Limits, find, load};
 use crate::keys::saved::SavedKeys;
 use crate::observe::{Event, Listeners};
 use crate::reason::Cause;
-use crate::restored::{Restored, sets};
+use crate::restored::{Leftovers, Restored, sets};
 use crate::tenants::{Directory, Tenants};
 use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
 use desk::Desk;
 use hand_over::Unread;
+use in_flight::InFlight;
 pub(crate) use inbox::{Answer, Driver};
 use inbox::{Message, Watch};
 use keeping::{Keeping, Pending};
-use resolving::Resolving;
+use resolving::{Resolving, answer};
 use slot::{Arrival, Slot, Step};
 use telling::{tell_arrival, tell_restored, tell_turn};
 
 /// How long finding and fetching a key set may take in all, whatever a `Fetch` makes of its limits.
 const LONGEST_LOAD: Duration = Duration::from_secs(20);
+/// The longest document of an issuer that a resolver named, in bytes.
+const RESOLVED_BODY: usize = 64 * 1024;
+/// The most keys that its set is read for.
+const RESOLVED_KEYS: usize = 32;
 /// Messages that are read before anything else is done.
 const BATCH: usize = 4096;
-/// How many may wait for one issuer at a time. More are told that the issuer cannot be asked.
+/// How many may wait for one issuer, or one name, at a time. More are told that it cannot be asked.
 const MOST_WAITING: usize = 65_536;
-/// How long the thread may sleep where nothing is due, so that a computer that slept is noticed.
-const LONGEST_NAP: Duration = Duration::from_secs(60);
 
 /// What the thread begins with.
 #[derive(Clone)]
@@ -80,7 +85,7 @@ pub(crate) struct Plan {
     /// Done by the first thread, and not by one that takes its place.
     pub(crate) first: Arc<Once>,
     /// Saved keys of issuers that the resolver has not named yet.
-    pub(crate) saved: Option<SavedKeys>,
+    pub(crate) leftovers: Leftovers,
     pub(crate) key_file: Option<KeyFile>,
 }
 
@@ -114,6 +119,7 @@ struct Wire {
     /// Issuers that made room for others, while they are owed something.
     let_go: HashMap<IssuerId, (RemoteKeys, Restraint)>,
     resolving: Resolving,
+    in_flight: InFlight,
     keeping: Option<Keeping>,
     news: News,
     seeds: RandomState,
@@ -131,6 +137,7 @@ impl Wire {
             desks: HashMap::new(),
             let_go: HashMap::new(),
             resolving: Resolving::default(),
+            in_flight: InFlight::default(),
             keeping: plan.key_file.clone().map(Keeping::new),
             news,
             seeds: RandomState::new(),
@@ -142,10 +149,14 @@ impl Wire {
         }
         // Where the thread is not the first one.
         if let Some((_, directory)) = wire.plan.tenants.clone() {
+            directory.close_all();
             directory.read().issuers().for_each(|issuer| wire.open_slot(issuer));
         }
-        let tell = || wire.plan.restored.iter().for_each(|restored| tell_restored(&wire.news, restored));
-        wire.plan.first.call_once(tell);
+        wire.plan.first.call_once(|| {
+            for restored in &*wire.plan.restored {
+                tell_restored(&wire.news, restored, wire.slots.get(&restored.issuer));
+            }
+        });
         wire
     }
 
@@ -162,6 +173,12 @@ impl Wire {
         }
         slot.is_resolved = !self.is_trusted_by_name(issuer.rules.issuer.as_str());
         self.slots.insert(issuer.rules.issuer.clone(), slot);
+    }
+
+    /// Whether an issuer is trusted by name, or has been named.
+    fn is_known(&self, name: &str) -> bool {
+        let is_resolved = |(_, directory): &(Tenants, Arc<Directory>)| directory.read().get(name).is_some();
+        self.is_trusted_by_name(name) || self.plan.tenants.as_ref().is_some_and(is_resolved)
     }
 
     fn is_trusted_by_name(&self, name: &str) -> bool {
@@ -191,6 +208,7 @@ impl Wire {
             Message::Arrived { issuer, slot, order, arrival } => self.arrived(&issuer, slot, order, arrival),
             Message::Resolved { name, question, answer } => self.resolved(name, question, answer),
             Message::Forgotten { name } => self.forgotten(&name),
+            Message::LeftoversForgotten => self.keep_without_what_was_taken_back(),
             Message::Kept { result } => self.kept(result),
             Message::Prepared { issuer, asker, found } => self.prepared(&issuer, asker, found),
             Message::Answered { issuer, asker, token, id, outcome } => {
@@ -221,33 +239,19 @@ impl Wire {
         };
         // One that was evicted meanwhile is resolved anew by whoever comes again.
         let Some(slot) = self.slots.get_mut(&issuer) else {
-            if let Some(reply) = reply {
-                let _ = reply.send(unreachable("the issuer has made room for another"));
-            }
-            return;
+            return answer(reply, unreachable("the issuer has made room for another"));
         };
         let is_patient = matches!(patience, Patience::Success(_));
-        let launch = match slot.step(&need, now) {
-            Step::Settled(Supply::Unreachable(_) | Supply::BudgetSpent) if is_patient => None,
-            Step::Settled(supply) => {
-                if let Some(reply) = reply {
-                    let _ = reply.send(supply);
-                }
-                return;
-            }
-            Step::Ordered(order) => Some(order),
-            Step::Joined => None,
+        let step = match slot.step(&need, &self.in_flight, now) {
+            Step::Settled(Supply::Unreachable(_) | Supply::BudgetSpent) if is_patient => Step::Joined,
+            Step::Settled(supply) => return answer(reply, supply),
+            step => step,
         };
         match reply {
-            Some(reply) if slot.waiters() < MOST_WAITING => {
-                slot.wait(need, patience, launch.map(|order| order.id), now, reply);
-            }
-            Some(reply) => {
-                let _ = reply.send(unreachable("too many requests wait for this issuer"));
-            }
-            None => {}
+            Some(reply) if slot.waiters() < MOST_WAITING => slot.wait(need, patience, &step, now, reply),
+            too_many => answer(too_many, unreachable("too many requests wait for this issuer")),
         }
-        if let Some(order) = launch {
+        if let Step::Ordered(order) = step {
             self.send(&issuer, order);
         }
     }
@@ -258,19 +262,19 @@ impl Wire {
         let Some(slot) = self.slots.get_mut(issuer) else { return };
         slot.asked = now;
         slot.publish(now);
+        self.in_flight.began(slot, order);
         self.news.tell(|| Event::FetchBegan { issuer: issuer.clone(), cause: order.cause });
         let fetch = Arc::clone(&self.plan.fetch);
         let (name, remote, number) = (slot.issuer.clone(), slot.remote.clone(), slot.number);
-        let (known, validators) = (slot.known(order, now), slot.validators(order, now));
-        let post = self.post.clone();
+        let (known, wanted) = (slot.known(order, now), slot.wanted(order, now));
+        let (post, limits) = (self.post.clone(), limits(slot));
         let loading = tokio::spawn(async move {
-            let limits = FetchLimits { addresses: addresses(remote.addresses), ..FetchLimits::default() };
             let loading = async {
                 let (found, unread) = match find(&*fetch, limits, &name, &remote, known, now).await {
                     Ok(found) => found,
                     Err(error) => return Arrival::failed(error),
                 };
-                let outcome = load(&*fetch, limits, &found.jwks_uri, &validators).await;
+                let outcome = load(&*fetch, limits, &found.jwks_uri, &wanted, now).await;
                 Arrival { found: Some(found), unread, outcome }
             };
             let timely = tokio::time::timeout(LONGEST_LOAD, loading).await;
@@ -288,6 +292,7 @@ impl Wire {
 
     fn arrived(&mut self, issuer: &IssuerId, number: u64, order: Order, mut arrival: Arrival) {
         let now = self.plan.clock.now();
+        self.in_flight.ended(number, order);
         let Some(slot) = self.slots.get_mut(issuer).filter(|slot| slot.number == number) else { return };
         if let Some(error) = arrival.unread.take() {
             slot.metadata_failed(&error, now);
@@ -309,8 +314,15 @@ impl Wire {
         if is_late {
             return;
         }
-        if let Some(order) = slot.settle(order, now) {
+        if let Some(order) = slot.settle(order, &self.in_flight, now) {
             self.send(issuer, order);
+        }
+    }
+
+    /// A file that still had keys which are taken back would bring them back with the next start.
+    fn keep_without_what_was_taken_back(&mut self) {
+        if let Some(keeping) = &mut self.keeping {
+            keeping.changed(Pending::Keys);
         }
     }
 
@@ -325,13 +337,14 @@ impl Wire {
         let file = keeping.file.clone();
         let resolved = self.plan.tenants.as_ref().map(|(_, directory)| directory.read());
         let resolved = resolved.iter().flat_map(|table| table.issuers());
-        let in_use = sets(self.plan.issuers.iter().chain(resolved), now);
+        let mut saved: Vec<_> = sets(self.plan.issuers.iter().chain(resolved), now).collect();
         // Those of issuers that the resolver has not named yet outlast a second restart too.
-        let limit = self.plan.defaults.max_stale;
-        let left = self.plan.saved.iter().flat_map(|saved| saved.left(now, limit));
-        let document = SavedKeys::seal(in_use.into_iter().chain(left), now, &file.secret);
-        // A disk may be slow, or be no disk at all. The system may have no thread to give, which is a panic of this task alone.
-        let writing = tokio::spawn(async move { tokio::task::spawn_blocking(move || file.write(&document)).await });
+        let left = self.plan.leftovers.sets(now, self.plan.defaults.max_stale);
+        saved.extend(left.into_iter().filter(|set| !self.is_known(set.issuer.as_str())));
+        // Thousands of sets take their time to be sealed, and a disk may be slow, or be no disk at all. The system may have no thread
+        // to give, which is a panic of this task alone.
+        let write = move || file.write(&SavedKeys::seal(saved, now, &file.secret));
+        let writing = tokio::spawn(async move { tokio::task::spawn_blocking(write).await });
         let post = self.post.clone();
         tokio::spawn(async move {
             let written = writing.await.unwrap_or_else(Err).unwrap_or_else(|panic| Err(panic.into()));
@@ -353,12 +366,22 @@ impl Wire {
     }
 }
 
-/// Which addresses may be connected to for this issuer.
+/// Which addresses may be connected to.
 const fn addresses(private: PrivateAddresses) -> Addresses {
     match private {
         PrivateAddresses::Refused => Addresses::Public,
         PrivateAddresses::Allowed => Addresses::Any,
     }
+}
+
+/// What this issuer may cost. Who is resolved is one of thousands, and somebody else's choice.
+fn limits(slot: &Slot) -> Limits {
+    let addresses = addresses(slot.remote.addresses);
+    let fetch = FetchLimits { addresses, ..FetchLimits::default() };
+    if slot.is_resolved {
+        return Limits { fetch: FetchLimits { body: RESOLVED_BODY, ..fetch }, keys: RESOLVED_KEYS };
+    }
+    Limits { fetch, keys: MAX_KEYS }
 }
 
 fn unreachable(problem: &'static str) -> Supply {

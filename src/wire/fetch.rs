@@ -6,7 +6,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
@@ -15,7 +15,9 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::clock::Timestamp;
 use crate::issuer_id::IssuerId;
+use crate::keys::refresh::as_long_as_is_sane;
 use crate::observe::Spared;
 use crate::wire::addresses::Addresses;
 use crate::wire::tls_problem::TlsProblem;
@@ -217,15 +219,20 @@ impl FetchError {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Repeatable;
 
-/// The body of an answer that may be read: 200, JSON, no longer than the limit.
-pub(crate) fn judge(response: http::Response<Bytes>, limits: FetchLimits) -> Result<Bytes, FetchError> {
-    judge_as(response, limits, is_json)
+/// The body of an answer that may be read: 200, JSON, no longer than the limit. It was asked for at that time.
+pub(crate) fn judge(
+    response: http::Response<Bytes>,
+    limits: FetchLimits,
+    asked: Timestamp,
+) -> Result<Bytes, FetchError> {
+    judge_as(response, limits, asked, is_json)
 }
 
 /// The same for another media type, which is told without its parameters.
 pub(crate) fn judge_as(
     response: http::Response<Bytes>,
     limits: FetchLimits,
+    asked: Timestamp,
     is_meant: impl FnOnce(&str) -> bool,
 ) -> Result<Bytes, FetchError> {
     let status = response.status();
@@ -234,7 +241,7 @@ pub(crate) fn judge_as(
         return Err(FetchError::Redirected { status });
     }
     if status != StatusCode::OK {
-        return Err(FetchError::Status { status, retry_after: retry_after(response.headers()) });
+        return Err(FetchError::Status { status, retry_after: retry_after(response.headers(), asked) });
     }
     let content_type = response.headers().get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
     let essence = std::str::from_utf8(content_type).ok().and_then(|text| text.split(';').next()).unwrap_or_default();
@@ -270,6 +277,16 @@ pub(crate) fn lifetime(headers: &HeaderMap) -> Option<Duration> {
     lifetime.map(|lifetime| lifetime.clamp(SHORTEST, LONGEST))
 }
 
+/// Whether a cache on the way kept the answer for a while (RFC 9111 s5.1).
+pub(crate) fn is_relayed(headers: &HeaderMap) -> bool {
+    text(headers, AGE).and_then(seconds).is_some_and(|age| !age.is_zero())
+}
+
+/// Asks for the server's own word: caches on the way are to ask it, whatever they hold (RFC 9111 s5.2.1.4).
+pub(crate) fn ask_past_caches(request: &mut http::Request<Bytes>) {
+    request.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+}
+
 /// By what a document that is at hand is asked for again: answered with 304 if it has not changed (RFC 9110 s13.1).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Validators {
@@ -285,8 +302,7 @@ impl Validators {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         const LONGEST: usize = 1024;
         let short = |name: HeaderName| headers.get(name).filter(|value| value.len() <= LONGEST).cloned();
-        let date = |name| text(headers, name).and_then(|text| httpdate::parse_http_date(text).ok());
-        let settled = match (date(DATE), date(LAST_MODIFIED)) {
+        let settled = match (date(headers, DATE), date(headers, LAST_MODIFIED)) {
             (Some(sent), Some(changed)) => sent.duration_since(changed).is_ok_and(|age| age.as_secs() >= 60),
             _ => false,
         };
@@ -331,12 +347,18 @@ fn cache_control(headers: &HeaderMap) -> CacheControl {
     found
 }
 
-/// How long the host asks to be left alone (RFC 9110 s10.2.3), kept between 1 s and 1 h.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    const SHORTEST: Duration = Duration::from_secs(1);
-    const LONGEST: Duration = Duration::from_secs(60 * 60);
-    let asked = text(headers, RETRY_AFTER).and_then(seconds).or_else(|| from_date(headers, RETRY_AFTER))?;
-    Some(asked.clamp(SHORTEST, LONGEST))
+/// How long the host asks to be left alone (RFC 9110 s10.2.3), as far as that is sane.
+///
+/// A date is measured from the answer's own `Date`, or, where there is none, from when we asked: a little before the answer was
+/// received (RFC 9110 s6.6.1). A clock of ours that is wrong then leaves the host alone too long or too short, within the bounds.
+fn retry_after(headers: &HeaderMap, asked: Timestamp) -> Option<Duration> {
+    if let Some(seconds) = text(headers, RETRY_AFTER).and_then(seconds) {
+        return Some(as_long_as_is_sane(seconds));
+    }
+    let then = date(headers, RETRY_AFTER)?;
+    let since_epoch = Duration::from_millis(u64::try_from(asked.unix_millis()).unwrap_or_default());
+    let sent = date(headers, DATE).or_else(|| SystemTime::UNIX_EPOCH.checked_add(since_epoch))?;
+    Some(as_long_as_is_sane(then.duration_since(sent).unwrap_or_default()))
 }
 
 /// `1*DIGIT`; more than can be counted is the most that can be (RFC 9111 s1.2.2).
@@ -350,9 +372,12 @@ fn seconds(text: &str) -> Option<Duration> {
 /// The time from an answer's own `Date` to the date in another of its headers, so that no clock of ours need be right; none if
 /// that date has passed.
 fn from_date(headers: &HeaderMap, name: HeaderName) -> Option<Duration> {
-    let date = |name| text(headers, name).and_then(|text| httpdate::parse_http_date(text).ok());
-    let (sent, then) = (date(DATE)?, date(name)?);
+    let (sent, then) = (date(headers, DATE)?, date(headers, name)?);
     Some(then.duration_since(sent).unwrap_or_default())
+}
+
+fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
+    httpdate::parse_http_date(text(headers, name)?).ok()
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {

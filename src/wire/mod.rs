@@ -5,6 +5,7 @@ pub(crate) mod discovery;
 pub(crate) mod driver;
 pub(crate) mod fetch;
 mod news;
+pub(crate) mod per_process;
 #[cfg(feature = "reqwest")]
 pub(crate) mod reqwest;
 pub(crate) mod tls_problem;

@@ -7,16 +7,18 @@ mod stale;
 use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::process;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::tls::{Certificate, Identity};
 
 use crate::config_error::ConfigError;
 use crate::endpoint::{self, PlainHttp};
 use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Fetching, Repeatable};
+use crate::wire::per_process::PerProcess;
 use crate::wire::tls_problem::TlsProblem;
 use failure::failure;
 
@@ -43,8 +45,9 @@ pub struct ReqwestFetch {
     confined: Client,
 }
 
-/// Made once, at the first exchange. A failure is not kept: the certificates that were missing may be there the next time.
-type Client = OnceLock<reqwest::Client>;
+/// Made once, at the first exchange of a process: its connections are served by tasks, which a forked child does not have. A
+/// failure is not kept: the certificates that were missing may be there the next time.
+type Client = PerProcess<reqwest::Client>;
 
 enum Roots {
     System,
@@ -60,8 +63,8 @@ impl ReqwestFetch {
             plain_http: PlainHttp::Refused,
             roots: Roots::System,
             identity: None,
-            free: OnceLock::new(),
-            confined: OnceLock::new(),
+            free: PerProcess::new(),
+            confined: PerProcess::new(),
         }
     }
 
@@ -115,7 +118,7 @@ impl ReqwestFetch {
 
     /// Without the clients, which were made with the settings of their time.
     fn unused(self) -> Self {
-        Self { free: OnceLock::new(), confined: OnceLock::new(), ..self }
+        Self { free: PerProcess::new(), confined: PerProcess::new(), ..self }
     }
 
     async fn exchange(
@@ -138,32 +141,42 @@ impl ReqwestFetch {
             Addresses::Any => &self.free,
             Addresses::Public => &self.confined,
         };
-        let client = match client.get() {
+        let process = process::id();
+        let client = match client.get(process) {
             Some(client) => client,
             None => {
                 let setup = |source| FetchError::Tls { problem: TlsProblem::Setup, source };
                 let made = self.client(limits).map_err(setup)?;
-                client.get_or_init(|| made)
+                client.get_or_make(process, || made.clone())
             }
         };
         let mut answer = stale::send(client, request, is_repeatable).await.map_err(|error| failure(error, limits))?;
-        if answer
-            .content_length()
-            .is_some_and(|announced| usize::try_from(announced).map_or(true, |long| long > limits.body))
-        {
+        let announced = answer.content_length().map(|announced| usize::try_from(announced).unwrap_or(usize::MAX));
+        if announced.is_some_and(|announced| announced > limits.body) {
             return Err(FetchError::TooLarge { limit: limits.body });
         }
-        let mut body = BytesMut::new();
+        // All at once: what grows is there twice while it does. Where nothing is announced, what is not filled is given back.
+        let mut body = Vec::with_capacity(announced.unwrap_or(limits.body).min(MOST_RESERVED));
         while let Some(chunk) = answer.chunk().await.map_err(|error| failure(error, limits))? {
             if body.len().saturating_add(chunk.len()) > limits.body {
                 return Err(FetchError::TooLarge { limit: limits.body });
             }
             body.extend_from_slice(&chunk);
         }
-        let mut response = http::Response::new(body.freeze());
+        body.shrink_to_fit();
+        let mut response = http::Response::new(Bytes::from(body));
         *response.status_mut() = answer.status();
         *response.headers_mut() = std::mem::take(answer.headers_mut());
         Ok(response)
+    }
+
+    /// The client certificate for hosts at such addresses. Those that somebody else may name are confined to public ones, and whoever
+    /// may name a host is no friend who should learn which program this is.
+    const fn shown_to(&self, addresses: Addresses) -> Option<&Identity> {
+        match addresses {
+            Addresses::Any => self.identity.as_ref(),
+            Addresses::Public => None,
+        }
     }
 
     fn client(&self, limits: FetchLimits) -> Result<reqwest::Client, Arc<dyn Error + Send + Sync>> {
@@ -185,12 +198,12 @@ impl ReqwestFetch {
             Roots::SystemAnd(roots) => builder.tls_certs_merge(roots.iter().cloned()),
             Roots::Only(roots) => builder.tls_certs_only(roots.iter().cloned()),
         };
+        let builder = match self.shown_to(limits.addresses) {
+            Some(identity) => builder.identity(identity.clone()),
+            None => builder,
+        };
         let builder = match limits.addresses {
-            // Who may name a host here is no friend who should learn which program this is.
-            Addresses::Any => match &self.identity {
-                Some(identity) => builder.identity(identity.clone()),
-                None => builder,
-            },
+            Addresses::Any => builder,
             confined @ Addresses::Public => builder.dns_resolver(resolver::Filtered(confined)),
         };
         builder.build().map_err(|error| Arc::from(Box::<dyn Error + Send + Sync>::from(error)))
@@ -222,6 +235,9 @@ impl Fetch for ReqwestFetch {
     }
 }
 
+/// What is reserved for a body before any of it has come, whatever is announced.
+const MOST_RESERVED: usize = 512 * 1024;
+
 fn certificates(setting: &'static str, pem: &[u8]) -> Result<Vec<Certificate>, ConfigError> {
     let problem = "is not a list of certificates in PEM";
     let found = Certificate::from_pem_bundle(pem).map_err(|error| ConfigError::Unusable {
@@ -237,3 +253,7 @@ fn literal(url: &reqwest::Url) -> Option<IpAddr> {
     let host = url.host_str()?;
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
+
+#[cfg(test)]
+#[path = "reqwest/tests.rs"]
+mod tests;

@@ -7,6 +7,8 @@ mod algorithms;
 mod claims;
 mod key_selection;
 mod key_sets;
+mod metadata;
+mod remembered;
 mod rows;
 mod service;
 mod structure;

@@ -2,9 +2,12 @@
 //! simulated wherever a row speaks of it. Rows that `rotation` shows are named there; what sockets do is in `wire`.
 
 mod answers;
+mod fork;
 mod host;
 mod hours;
+mod issuer_in_trouble;
 mod order;
+mod outage;
 
 use std::time::Duration;
 

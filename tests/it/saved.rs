@@ -162,7 +162,7 @@ struct Diary(Mutex<Vec<String>>);
 impl Observe for Diary {
     fn happened(&self, event: &Event) {
         let word = match event {
-            Event::Restored { issuer, age } => format!("restored {issuer} {}", age.as_secs()),
+            Event::Restored { issuer, age, .. } => format!("restored {issuer} {}", age.as_secs()),
             Event::RestoreRefused { issuer, .. } => format!("refused {issuer}"),
             Event::SaveFailed { .. } => "not saved".to_owned(),
             _ => return,
@@ -264,6 +264,42 @@ fn a_file_is_kept_as_the_keys_change_and_opens_at_the_next_start() {
     let next = world.discovering().restore(place.file().read().unwrap()).keep_keys_in(place.file()).build().unwrap();
     assert!(next.check(&Credentials::bearer(&fresh), &world.read).is_ok());
     assert!(world.judged(&next).is_err(), "the old key is not among them");
+}
+
+#[test]
+fn a_file_with_one_changed_byte_is_refused_with_the_reason() {
+    let (world, place) = (World::new(), Place::new("changed"));
+    let validator = world.discovering().build().unwrap();
+    block_on(validator.warm_up()).unwrap();
+    let document = validator.save_keys(&secret());
+    let read = |document: &[u8]| {
+        fs::write(&place.0, document).unwrap();
+        place.file().read()
+    };
+    assert!(read(&document).is_ok());
+    let version = "scopegate-keys-1".len();
+    for at in 0..document.len() {
+        let mut changed = document.clone();
+        changed[at] ^= 1;
+        let error = read(&changed).unwrap_err();
+        // A version that nobody writes is told apart from a seal that does not hold.
+        let is_told = match error {
+            RestoreError::OtherVersion => at < version,
+            RestoreError::NotSealed => at >= version,
+            _ => false,
+        };
+        assert!(is_told, "byte {at}: {error:?}");
+    }
+    for (about, changed) in [
+        ("a byte less", &document[..document.len() - 1]),
+        ("a byte more", &[&document[..], b"\n"].concat()),
+        ("nothing", b""),
+    ] {
+        let error = read(changed).unwrap_err();
+        assert!(matches!(error, RestoreError::NotSealed), "{about}: {error:?}");
+        assert_eq!(error.to_string(), "the document is not sealed with this secret", "{about}");
+        assert!(!error.is_not_found(), "{about}");
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Issuers that a resolver names: asked about once, bounded, and never at a stranger's bidding.
 
 mod again;
+mod crowds;
 mod floods;
+mod leftovers;
 mod resolver;
+mod sizes;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -25,6 +28,8 @@ use crate::rotation::{API, issuer, read, refused, seconds, soon, unjudged, waits
 enum Row {
     Is(Box<Issuer>),
     Fails,
+    /// It fails when this is opened.
+    FailsLater(Arc<Gate>),
     Panics,
     /// It answers when this is opened.
     Blocks(Arc<Gate>, Option<Box<Issuer>>),
@@ -67,6 +72,10 @@ impl Rows {
             None => Ok(None),
             Some(Row::Is(issuer)) => Ok(Some(*issuer)),
             Some(Row::Fails) => Err("the database is down"),
+            Some(Row::FailsLater(gate)) => {
+                gate.pass();
+                Err("the database is down")
+            }
             Some(Row::Panics) => panic!("this panic belongs to the test"),
             Some(Row::Blocks(gate, issuer)) => {
                 gate.pass();

@@ -3,6 +3,7 @@
 mod counted;
 mod faults;
 mod recorder;
+mod restored;
 mod told;
 
 use std::collections::BTreeMap;

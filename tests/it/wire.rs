@@ -5,6 +5,7 @@
 mod addresses;
 mod answers;
 mod connections;
+mod held;
 mod host;
 mod time;
 mod tls;

@@ -258,19 +258,24 @@ impl Life {
                 let kid = name.to_string();
                 let thought = published.unknown_key(Some(&kid), now);
                 if thought == UnknownKey::Absent {
-                    assert!(self.age().unwrap() <= Duration::from_secs(60), "absent, say keys that are old (I11)");
+                    assert!(self.age().unwrap() <= UNKNOWN_PERIOD, "absent, say keys that are old (I11)");
                 }
                 let step = self.machine.unknown_key(Some(&kid), now);
                 assert_eq!(step == Unknown::Absent, self.machine_remembers(&kid), "{step:?}");
                 step
             }
         };
-        if let Unknown::Fetch(order) = order {
-            self.spent.push(self.uptime);
-            self.within_budget();
-            self.ordered(Some(order));
-        }
+        let order = self.caused_by_a_token(order);
+        self.ordered(order);
         false
+    }
+
+    /// The order, if there is one, that a token has caused; it is one of the budget's.
+    fn caused_by_a_token(&mut self, step: Unknown) -> Option<Order> {
+        let Unknown::Fetch(order) = step else { return None };
+        self.spent.push(self.uptime);
+        self.within_budget();
+        Some(order)
     }
 
     /// An order of which nothing was heard for a minute has failed at the moment at which somebody looks.
@@ -316,7 +321,14 @@ impl Life {
 
     /// The driver was told to fetch.
     fn ordered(&mut self, order: Option<Order>) {
-        let Some(order) = order else { return };
+        if let Some(order) = order {
+            self.obey(order);
+            self.send(order);
+        }
+    }
+
+    /// What must be true of every order.
+    fn obey(&mut self, order: Order) {
         self.orders += 1;
         self.note(|| format!("{order:?}"));
         assert_eq!(self.open, None, "two orders are open (invariant 1)");
@@ -324,7 +336,6 @@ impl Life {
         let barred = if in_need { self.barred.0 } else { self.barred.1 };
         assert!(self.uptime >= barred, "ordered {:?} too early (invariant 7)", barred - self.uptime);
         self.open = Some((order.id, self.uptime));
-        self.send(order);
     }
 
     fn send(&mut self, order: Order) {
@@ -375,13 +386,13 @@ impl Life {
                 }
             }
             Answer::Unchanged if is_open => {
-                let outcome = self.machine.fetched(order.id, now, self.lifetime, Contents::Unchanged);
+                let outcome = self.machine.fetched(order.id, now, self.lifetime, Contents::Unchanged, Word::Own);
                 assert_eq!(outcome == Outcome::Renew, is_newest, "{outcome:?}");
                 self.vouch(order, is_newest);
             }
             Answer::Unchanged => {}
             Answer::Keys(keys, lifetime) if keys.is_empty() => {
-                let outcome = self.machine.fetched(order.id, now, lifetime, Contents::Empty);
+                let outcome = self.machine.fetched(order.id, now, lifetime, Contents::Empty, Word::Own);
                 if !is_newest || !is_open {
                     self.open.take_if(|(id, _)| *id == order.id);
                     assert_eq!(outcome, Outcome::Late, "an older answer counts (invariant 4)");
@@ -400,7 +411,7 @@ impl Life {
                 }
             }
             Answer::Keys(keys, lifetime) => {
-                let outcome = self.machine.fetched(order.id, now, lifetime, Contents::Usable);
+                let outcome = self.machine.fetched(order.id, now, lifetime, Contents::Usable, Word::Own);
                 assert_eq!(outcome == Outcome::Install, is_newest, "the later started wins (invariant 4): {outcome:?}");
                 if is_newest {
                     self.held = keys;

@@ -24,7 +24,8 @@ impl Web {
     }
 
     fn discover(&self, issuer: &str) -> Result<ServerMetadata, FetchError> {
-        let found = discover(self, issuer, PlainHttp::Refused, FetchLimits::default(), Forms::All(None));
+        let now = Timestamp::new(0, Duration::ZERO);
+        let found = discover(self, issuer, PlainHttp::Refused, FetchLimits::default(), Forms::All(None), now);
         futures_executor::block_on(found).map(|(metadata, _)| metadata)
     }
 

@@ -15,13 +15,14 @@ use crate::introspection::remote::{LONGEST_ANSWER, Opened, Reply, ask, open};
 use crate::introspection::setup::Asked;
 use crate::issuer::TrustedIssuer;
 use crate::issuer_id::IssuerId;
+use crate::keys::refresh::LONGEST_NAP;
 use crate::keys::store::KeyStore;
 use crate::metadata::{MetadataFault, ServerMetadata};
 use crate::observe::Event;
 use crate::wire::discovery::{Forms, discover_where};
 use crate::wire::driver::desk::{Desk, Dispatch, Ended, Ready, Told};
 use crate::wire::driver::inbox::Message;
-use crate::wire::driver::{LONGEST_LOAD, LONGEST_NAP, Patience, Wire, addresses, unreachable};
+use crate::wire::driver::{LONGEST_LOAD, Patience, Wire, addresses, unreachable};
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 
 impl Wire {
@@ -93,7 +94,8 @@ impl Wire {
         let Some((endpoint, credential)) = desk.prepare(now) else { return };
         let (fetch, asked, asker) = (Arc::clone(&self.plan.fetch), Arc::clone(&desk.asked), desk.standing.asker);
         let preparing = tokio::spawn(async move {
-            let timely = tokio::time::timeout(LONGEST_LOAD, get_ready(&*fetch, &asked, endpoint, credential)).await;
+            let timely =
+                tokio::time::timeout(LONGEST_LOAD, get_ready(&*fetch, &asked, endpoint, credential, now)).await;
             timely.unwrap_or(Err(FetchError::TimedOut(LONGEST_LOAD)))
         });
         let (post, issuer) = (self.post.clone(), issuer.clone());
@@ -220,10 +222,11 @@ async fn get_ready(
     asked: &Arc<Asked>,
     endpoint: Option<Endpoint>,
     credential: Option<Credential>,
+    now: Timestamp,
 ) -> Result<Ready, FetchError> {
     let endpoint = match endpoint {
         Some(endpoint) => endpoint,
-        None => find(fetch, asked).await?,
+        None => find(fetch, asked, now).await?,
     };
     let credential = match credential {
         Some(credential) => credential,
@@ -237,12 +240,12 @@ async fn get_ready(
     Ok(Ready { endpoint, credential })
 }
 
-async fn find(fetch: &dyn Fetch, asked: &Asked) -> Result<Endpoint, FetchError> {
+async fn find(fetch: &dyn Fetch, asked: &Asked, now: Timestamp) -> Result<Endpoint, FetchError> {
     let limits = FetchLimits { addresses: addresses(asked.addresses), ..FetchLimits::default() };
     let shows_certificate = asked.auth.shows_certificate();
     let lacks = |problem| FetchError::Unusable { problem };
     let is_there = |metadata: &ServerMetadata| endpoint_in(metadata, shows_certificate).map(|_| ());
-    let found = discover_where(fetch, &asked.issuer, asked.plain_http, limits, Forms::All(None), is_there).await;
+    let found = discover_where(fetch, &asked.issuer, asked.plain_http, limits, Forms::All(None), now, is_there).await;
     found.and_then(|(metadata, _)| endpoint_in(&metadata, shows_certificate).map_err(lacks))
 }
 

@@ -4,7 +4,8 @@
 //!    that a computer slept through, would else be asked in one moment.
 //! 2. Those whose last fetch failed have places of their own, so that hosts that hang hold up each other and nobody else.
 //! 3. Whoever was asked the longest ago comes first.
-//! 4. A fetch that a request waits for needs no place. Neither does an issuer that is trusted by name: those are few, and chosen.
+//! 4. A fetch that somebody waits for needs no place of these, but may need one of those in `in_flight.rs`. An issuer that is
+//!    trusted by name needs none: those are few, and chosen.
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ impl Wire {
         for (issuer, order) in self.order_what_is_due(now) {
             self.send(&issuer, order);
         }
+        self.ask_anew_where_there_is_a_place(now);
         nap = nap.min(self.end_late_questions(now));
         nap = nap.min(self.keep(now).unwrap_or(nap));
         for slot in self.slots.values() {

@@ -3,13 +3,14 @@
 //! 1. Of those who ask at once, one begins the thread, and all reach it.
 //! 2. Who may not wait takes no lock that somebody else holds, and leaves at most so many questions unread. Each has a place, and
 //!    gives it back: when it is read, or when it could not be sent.
-//! 3. A thread that has ended, or was left behind by a fork, is replaced by whoever asks next. The places of its questions are gone
-//!    with it.
-//! 4. The thread's end of the line closes when the last of our ends is dropped, so the thread ends too.
+//! 3. A thread that has ended is replaced by whoever asks next. The places of its questions are gone with it.
+//! 4. A process that was forked off has a line of its own, and a lock: its parent's may have been held at that moment, by a thread
+//!    that the child does not have.
+//! 5. The thread's end of the line closes when the last of our ends is dropped, so the thread ends too.
 //!
 //! `tests/loom` runs this very file under every interleaving of three threads.
 
-use super::sync::{Arc, AtomicUsize, Mutex, Ordering, PoisonError, TryLockError};
+use super::sync::{Arc, AtomicUsize, Mutex, Ordering, PerProcess, PoisonError, TryLockError};
 
 /// Questions that nobody waits for and that may lie unread. More would only repeat them.
 const UNREAD: usize = 1024;
@@ -25,7 +26,7 @@ pub(super) enum Started {
     Nobody,
 }
 
-/// Somebody else holds the lock, or a fork has copied it while it was held.
+/// Somebody else holds the lock.
 struct InUse;
 
 /// Our end of a line to a thread.
@@ -38,7 +39,7 @@ pub(super) trait Sender<M>: Clone {
 
 /// The near end.
 pub(super) struct HandOver<S> {
-    line: Mutex<Option<Line<S>>>,
+    lines: PerProcess<Mutex<Option<Line<S>>>>,
 }
 
 /// The line to one thread.
@@ -46,8 +47,6 @@ pub(super) struct HandOver<S> {
 struct Line<S> {
     sender: S,
     unread: Unread,
-    /// A forked child has this memory and not the thread.
-    process: u32,
 }
 
 /// Questions that nobody waits for and that lie unread before one thread.
@@ -76,7 +75,7 @@ impl Unread {
 
 impl<S> HandOver<S> {
     pub(super) fn new() -> Self {
-        Self { line: Mutex::new(None) }
+        Self { lines: PerProcess::new() }
     }
 
     /// Sends a question that nobody waits for.
@@ -106,7 +105,7 @@ impl<S> HandOver<S> {
     where
         S: Sender<M>,
     {
-        let line = living(&mut self.line.lock().unwrap_or_else(PoisonError::into_inner), process, begin);
+        let line = living(&mut self.line(process).lock().unwrap_or_else(PoisonError::into_inner), begin);
         line.map(|line| {
             line.sender.send(question);
             line.sender
@@ -124,36 +123,69 @@ impl<S> HandOver<S> {
     }
 
     /// Tells the thread, if there is one.
-    pub(super) fn tell<M>(&self, word: M)
+    pub(super) fn tell<M>(&self, process: u32, word: M)
     where
         S: Sender<M>,
     {
-        if let Some(line) = &*self.line.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(line) = &*self.line(process).lock().unwrap_or_else(PoisonError::into_inner) {
             line.sender.send(word);
         }
+    }
+
+    /// Invariant 4.
+    fn line(&self, process: u32) -> &Mutex<Option<Line<S>>> {
+        self.lines.get_or_make(process, || Mutex::new(None))
     }
 
     fn line_at_once<M>(&self, process: u32, begin: impl FnOnce(Unread) -> Option<S>) -> Result<Option<Line<S>>, InUse>
     where
         S: Sender<M>,
     {
-        match self.line.try_lock() {
-            Ok(mut line) => Ok(living(&mut line, process, begin)),
-            Err(TryLockError::Poisoned(line)) => Ok(living(&mut line.into_inner(), process, begin)),
+        match self.line(process).try_lock() {
+            Ok(mut line) => Ok(living(&mut line, begin)),
+            Err(TryLockError::Poisoned(line)) => Ok(living(&mut line.into_inner(), begin)),
             Err(TryLockError::WouldBlock) => Err(InUse),
         }
     }
 }
 
 /// Invariant 3.
-fn living<M, S: Sender<M>>(
-    line: &mut Option<Line<S>>,
-    process: u32,
-    begin: impl FnOnce(Unread) -> Option<S>,
-) -> Option<Line<S>> {
-    if line.as_ref().is_none_or(|line| line.sender.is_closed() || line.process != process) {
+fn living<M, S: Sender<M>>(line: &mut Option<Line<S>>, begin: impl FnOnce(Unread) -> Option<S>) -> Option<Line<S>> {
+    if line.as_ref().is_none_or(|line| line.sender.is_closed()) {
         let unread = Unread::new();
-        *line = begin(unread.clone()).map(|sender| Line { sender, unread, process });
+        *line = begin(unread.clone()).map(|sender| Line { sender, unread });
     }
     line.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hears everything.
+    #[derive(Clone)]
+    struct Ear;
+
+    impl Sender<()> for Ear {
+        fn send(&self, (): ()) -> bool {
+            true
+        }
+
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_lock_that_was_held_at_a_fork_holds_up_nobody_in_the_child() {
+        let hand_over = HandOver::new();
+        // The lock is held while a thread begins.
+        let in_the_parent = |_| {
+            assert!(hand_over.ask(2, |_| Some(Ear), ()).is_some());
+            assert_eq!(hand_over.start(2, |_| None, ()), Started::Sent, "it is the child's own line");
+            assert_eq!(hand_over.start(1, |_| Some(Ear), ()), Started::Crowded);
+            None
+        };
+        assert_eq!(hand_over.start(1, in_the_parent, ()), Started::Nobody);
+    }
 }

@@ -16,7 +16,7 @@ use crate::introspection::memory::{FlightId, TokenText};
 use crate::issuer_id::IssuerId;
 use crate::keys::refresh::Order;
 use crate::reason::Cause;
-use crate::tenants::Question;
+use crate::tenants::{Directory, Question};
 use crate::wire::driver::desk::Ready;
 use crate::wire::driver::hand_over::{HandOver, Sender, Started, Unread};
 use crate::wire::driver::resolving::Resolved;
@@ -51,6 +51,8 @@ pub(super) enum Message {
     Forgotten {
         name: Box<str>,
     },
+    /// Saved keys that were not asked for yet serve no more.
+    LeftoversForgotten,
     Kept {
         result: Result<(), Cause>,
     },
@@ -166,10 +168,28 @@ impl Driver {
         }
     }
 
-    /// A resolved issuer is trusted no longer, and its keys need not be fetched. Where there is no thread, there is nobody whom it
-    /// concerns.
-    pub(crate) fn forget(&self, name: &str) {
-        self.hand_over.tell(Message::Forgotten { name: name.into() });
+    /// Takes the program's word on a resolved issuer back: its keys need not be fetched, and saved ones serve no more.
+    pub(crate) fn forget(&self, name: &str, directory: &Directory) {
+        // Saved keys first, so that none are there for whoever is resolved anew.
+        let was_saved = self.plan.as_ref().is_some_and(|plan| plan.leftovers.forget(name));
+        directory.forget(name);
+        self.tell(Message::Forgotten { name: name.into() }, was_saved);
+    }
+
+    /// Saved keys of issuers that were not named yet serve no more: they may be what the program has learned to be compromised.
+    pub(crate) fn forget_leftovers(&self) {
+        if self.plan.as_ref().is_some_and(|plan| plan.leftovers.forget_all()) {
+            self.tell(Message::LeftoversForgotten, true);
+        }
+    }
+
+    /// Tells the thread. Where there is none, it concerns nobody but a file from which saved keys are to disappear.
+    fn tell(&self, word: Message, concerns_file: bool) {
+        if concerns_file && self.plan.as_ref().is_some_and(|plan| plan.key_file.is_some()) {
+            self.hand_over.ask(process::id(), |unread| self.begin(unread), word);
+        } else {
+            self.hand_over.tell(process::id(), word);
+        }
     }
 
     /// Begins the thread; `None` if there is nothing for it to do, or the system has none to give.

@@ -2,8 +2,8 @@
 //!
 //! 1. It is asked about a name by one at a time, and about at most so many names at a time.
 //! 2. For newcomers it has a budget: 64 questions at once, and 20 a second after that. Junk that spends it delays newcomers
-//!    alone: whoever is in the table is judged without it, and is asked about again without it. Neither are those newcomers
-//!    whose keys were saved by an earlier run: what is known of them bounds them.
+//!    alone: whoever is in the table is judged without it, and is asked about again without it. Newcomers whose keys were saved
+//!    by an earlier run do not spend it, since what is known of them bounds them, and are so many at a time.
 //! 3. A question of which nothing is heard for 5 s is answered with a failure; the resolver may go on.
 //! 4. A name for which it failed is left alone for a while, so that one broken issuer does not spend what is there for all.
 
@@ -18,13 +18,13 @@ use crate::config_error::ConfigError;
 use crate::decision::Supply;
 use crate::issuer::{Defaults, Issuer};
 use crate::issuer_id::IssuerId;
+use crate::keys::refresh::LONGEST_NAP;
 use crate::observe::Event;
 use crate::reason::Cause;
-use crate::restored::restore_one;
 use crate::tenants::{Admission, Directory, Outdated, Question, Tenants};
 use crate::wire::driver::inbox::Message;
 use crate::wire::driver::telling::tell_restored;
-use crate::wire::driver::{LONGEST_NAP, Wire, unreachable};
+use crate::wire::driver::{MOST_WAITING, Wire, unreachable};
 use crate::wire::fetch::FetchError;
 
 /// The resolver's answer, or why there is none.
@@ -32,6 +32,8 @@ pub(super) type Resolved = Result<Option<Issuer>, Cause>;
 
 /// Questions for newcomers at a time.
 const AT_A_TIME: usize = 64;
+/// Questions at a time for newcomers whose keys were saved.
+const SAVED_AT_A_TIME: usize = 128;
 /// Questions at a time about issuers that it has named before.
 const AGAIN_AT_A_TIME: usize = 16;
 /// Questions at once, before the budget is spent.
@@ -43,8 +45,6 @@ const WAIT_FOR_RESOLVER: Duration = Duration::from_secs(5);
 const FAILED_FOR: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 /// Issuers that made room and are remembered for what they are owed.
 const MOST_LET_GO: usize = 10_000;
-/// How many may wait for one name.
-const MOST_WAITING: usize = 65_536;
 
 impl Wire {
     /// Answers whoever has waited long enough for the resolver, and asks it again about those that it named a while ago.
@@ -65,12 +65,9 @@ impl Wire {
     pub(super) fn resolve(&mut self, name: Box<str>, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) {
         let Some((_, directory)) = &self.plan.tenants else { return };
         if !directory.is_unknown(&name, now) {
-            if let Some(reply) = reply {
-                let _ = reply.send(Supply::Resolved);
-            }
-            return;
+            return answer(reply, Supply::LookAgain);
         }
-        let is_saved = self.plan.saved.as_ref().is_some_and(|saved| saved.has(&name));
+        let is_saved = self.plan.leftovers.has(&name);
         if self.resolving.ask(&name, reply, is_saved, now) {
             self.ask_resolver(name, now);
         }
@@ -79,7 +76,7 @@ impl Wire {
     /// Asks the resolver about an issuer, beside everything else.
     fn ask_resolver(&self, name: Box<str>, now: Timestamp) {
         let Some((tenants, directory)) = &self.plan.tenants else { return };
-        let (resolve, question) = (Arc::clone(&tenants.resolve), directory.question(now));
+        let (resolve, question) = (Arc::clone(&tenants.resolve), directory.question(&name, now));
         let asked = name.clone();
         // It may block, so it has a thread of its own. The system may have none to give, which is a panic of this task alone.
         let resolving = tokio::spawn(async move { tokio::task::spawn_blocking(move || resolve(&asked)).await });
@@ -97,7 +94,8 @@ impl Wire {
         let Some((tenants, directory)) = self.plan.tenants.clone() else { return };
         if self.resolving.is_nobodys(&name) && directory.read().get(&name).is_none() {
             // It has left since it was asked about again, and nobody wants it back.
-            return self.resolving.settle(&name, &Supply::Resolved);
+            let _ = directory.close(&name, question);
+            return self.resolving.settle(&name, &Supply::LookAgain);
         }
         let answered = (&*name, question);
         let supply = match judge(answered, answer, (&tenants, &directory), &self.plan.defaults, now) {
@@ -109,14 +107,14 @@ impl Wire {
                 self.slots.remove(&*name);
                 let table = directory.read();
                 if let Some(issuer) = table.get(&name) {
-                    let saved = self.plan.saved.as_mut();
-                    if let Some(restored) = saved.and_then(|saved| restore_one(issuer, saved, now)) {
-                        tell_restored(&self.news, &restored);
-                    }
+                    let restored = self.plan.leftovers.restore(issuer, self.plan.defaults.max_stale, now);
                     self.open_slot(issuer);
+                    if let Some(restored) = restored {
+                        tell_restored(&self.news, &restored, self.slots.get(&*name));
+                    }
                     self.news.tell(|| Event::IssuerResolved { issuer: issuer.rules.issuer.clone() });
                 }
-                Supply::Resolved
+                Supply::LookAgain
             }
             Word::Renewed => {
                 let table = directory.read();
@@ -124,16 +122,18 @@ impl Wire {
                 if let Some(issuer) = table.get(&name) {
                     self.open_desk(issuer);
                 }
-                Supply::Resolved
+                Supply::LookAgain
             }
             Word::Refused { withdrawn, error } => {
                 if let Some(error) = error {
                     self.news.tell(|| Event::ResolverFailed { error });
                 }
-                if withdrawn.is_some() {
+                // Nobody's customer: should it become one again, its keys are asked for anew.
+                let was_saved = self.plan.leftovers.forget(&name);
+                if withdrawn.is_some() || was_saved {
                     self.forgotten(&name);
                 }
-                Supply::Resolved
+                Supply::LookAgain
             }
             Word::Failed(error) => {
                 self.resolving.bar(&name, Arc::clone(&error), now);
@@ -155,7 +155,8 @@ impl Wire {
         }
     }
 
-    /// An issuer is trusted no longer. Where it was resolved anew meanwhile, its slot is a new one, and stays.
+    /// An issuer is trusted no longer. Where it was resolved anew meanwhile, its slot is a new one, and stays. Its saved keys
+    /// were dropped by whoever took the word back, at that moment.
     pub(super) fn forgotten(&mut self, name: &str) {
         self.resolving.forget(name);
         self.let_go.remove(name);
@@ -163,6 +164,7 @@ impl Wire {
         if self.is_trusted_by_name(name) {
             return;
         }
+        self.keep_without_what_was_taken_back();
         let is_back = self.plan.tenants.as_ref().is_some_and(|(_, directory)| directory.read().get(name).is_some());
         if is_back {
             return;
@@ -186,9 +188,19 @@ pub(super) struct Resolving {
 struct Asked {
     since: Timestamp,
     waiting: Vec<oneshot::Sender<Supply>>,
-    is_again: bool,
+    about: About,
     /// Whoever waited was told that it takes too long; the resolver is at it still.
     is_late: bool,
+}
+
+/// Whom a question is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    Newcomer,
+    /// A newcomer whose keys were saved.
+    Saved,
+    /// One that it has named before.
+    Again,
 }
 
 struct Failed {
@@ -213,25 +225,31 @@ impl Resolving {
             return false;
         }
         let owed = EARNED.saturating_mul(BURST.saturating_sub(1));
+        let (about, is_left) = if is_saved {
+            (About::Saved, self.count(About::Saved) < SAVED_AT_A_TIME)
+        } else {
+            let is_earned = now.uptime() >= self.whole_at.saturating_sub(owed);
+            (About::Newcomer, is_earned && self.count(About::Newcomer) < AT_A_TIME)
+        };
+        if !is_left {
+            answer(reply, Supply::BudgetSpent);
+            return false;
+        }
         if !is_saved {
-            if self.count(false) >= AT_A_TIME || now.uptime() < self.whole_at.saturating_sub(owed) {
-                answer(reply, Supply::BudgetSpent);
-                return false;
-            }
             self.whole_at = self.whole_at.max(now.uptime()).saturating_add(EARNED);
         }
         let waiting = reply.into_iter().collect();
-        self.asked.insert(name.into(), Asked { since: now, waiting, is_again: false, is_late: false });
+        self.asked.insert(name.into(), Asked { since: now, waiting, about, is_late: false });
         true
     }
 
-    fn count(&self, is_again: bool) -> usize {
-        self.asked.values().filter(|asked| asked.is_again == is_again).count()
+    fn count(&self, about: About) -> usize {
+        self.asked.values().filter(|asked| asked.about == about).count()
     }
 
     /// The issuers that the resolver is to be asked about again, and how long until there will be another.
     fn due(&mut self, directory: &Directory, now: Timestamp) -> (Vec<Box<str>>, Option<Duration>) {
-        let mut room = AGAIN_AT_A_TIME.saturating_sub(self.count(true));
+        let mut room = AGAIN_AT_A_TIME.saturating_sub(self.count(About::Again));
         let (mut due, mut nap) = (Vec::new(), None);
         for (name, left) in directory.read().until_asked_again(now) {
             let failed = self.failed.get(name).map(|failed| failed.until.saturating_sub(now.uptime()));
@@ -241,7 +259,7 @@ impl Resolving {
             } else if room > 0 && !self.asked.contains_key(name) {
                 // Those for whom there is no room have their turn when an answer arrives.
                 room = room.saturating_sub(1);
-                let asked = Asked { since: now, waiting: Vec::new(), is_again: true, is_late: false };
+                let asked = Asked { since: now, waiting: Vec::new(), about: About::Again, is_late: false };
                 self.asked.insert(name.into(), asked);
                 due.push(name.into());
             }
@@ -251,13 +269,13 @@ impl Resolving {
 
     /// Whether no request caused the question, and none waits for the answer.
     fn is_nobodys(&self, name: &str) -> bool {
-        self.asked.get(name).is_some_and(|asked| asked.is_again && asked.waiting.is_empty())
+        self.asked.get(name).is_some_and(|asked| asked.about == About::Again && asked.waiting.is_empty())
     }
 
     /// Leaves a name alone for a while.
     fn bar(&mut self, name: &str, error: Cause, now: Timestamp) {
         self.failed.retain(|_, failed| now.uptime() < failed.until);
-        let is_again = self.asked.get(name).is_some_and(|asked| asked.is_again);
+        let is_again = self.asked.get(name).is_some_and(|asked| asked.about == About::Again);
         let wait = if is_again { FAILED_FOR.1 } else { FAILED_FOR.0 };
         self.failed.insert(name.into(), Failed { until: now.uptime().saturating_add(wait), error });
     }
@@ -297,7 +315,8 @@ impl Resolving {
 /// What those are told who have waited long enough.
 const LATE: &str = "the resolver did not answer within 5 s";
 
-fn answer(reply: Option<oneshot::Sender<Supply>>, supply: Supply) {
+/// Tells whoever waits, if anybody does.
+pub(super) fn answer(reply: Option<oneshot::Sender<Supply>>, supply: Supply) {
     if let Some(reply) = reply {
         let _ = reply.send(supply);
     }
@@ -334,7 +353,7 @@ fn judge(
     let built = match answer {
         Ok(Some(issuer)) => issuer.resolved(tenants.private_addresses).build(defaults),
         Ok(None) => return refused(None),
-        Err(error) => return Word::Failed(error),
+        Err(error) => return directory.close(name, question).map_or(Word::Outdated, |()| Word::Failed(error)),
     };
     let issuer = match built {
         Ok(issuer) if issuer.rules.issuer.as_str() == name => issuer,

@@ -1,10 +1,11 @@
 //! One issuer, as the driver knows it: its keys, where they lay, and who waits for them.
 
+mod waiting;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
 use crate::clock::Timestamp;
 use crate::decision::{Need, Supply};
@@ -12,19 +13,16 @@ use crate::health::KeyState;
 use crate::issuer::{RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
-use crate::keys::refresh::{Contents, Order, Outcome, Refresh, Unknown, as_long_as_is_sane};
-use crate::keys::remote::{Found, Fresh, Known, Loaded, Vouched};
+use crate::keys::refresh::{Contents, Order, Outcome, Refresh, Unknown, Word, as_long_as_is_sane};
+use crate::keys::remote::{Found, Fresh, Known, Loaded, Vouched, Wanted};
 use crate::keys::store::{KeyStore, Remote};
 use crate::observe::FetchCause;
 use crate::reason::Cause;
 use crate::wire::discovery::Forms;
-use crate::wire::driver::Patience;
+use crate::wire::driver::in_flight::{InFlight, Place};
 use crate::wire::fetch::FetchError;
+use waiting::Waiting;
 
-/// How long a request waits for the very first keys.
-const WAIT_FOR_KEYS: Duration = Duration::from_secs(5);
-/// How long a request waits for a key that is not at hand.
-const WAIT_FOR_UNKNOWN_KEY: Duration = Duration::from_secs(1);
 /// So many misses in a row, and the metadata is read again.
 const MISSES: u32 = 8;
 /// So many misses in a row, and the metadata is looked for at its other addresses too.
@@ -73,11 +71,15 @@ pub(super) struct Slot {
     validators: Vouched,
     /// When the key set itself was last seen.
     seen: Option<Timestamp>,
+    /// Whose word it was.
+    word: Word,
     lifetime: Duration,
     /// Where the keys lay the last time.
     found: Option<Found>,
     /// The uptime before which the metadata is not read: its host has asked for that.
     metadata_from: Duration,
+    /// When the metadata was last to be read again and could not be.
+    unread: Option<Timestamp>,
     /// Since when a key is missing that ought to have been there: it may lie elsewhere by now.
     doubtful: Option<Timestamp>,
     /// Whether there was no key set at that place, so that the metadata is read next.
@@ -89,33 +91,6 @@ pub(super) struct Slot {
     last_error: Option<Arc<FetchError>>,
     waiting: Vec<Waiting>,
     state: KeyState,
-}
-
-pub(super) struct Waiting {
-    need: Need,
-    patience: Patience,
-    /// The order that will settle it; an earlier one only might.
-    order: Option<u64>,
-    since: Timestamp,
-    reply: oneshot::Sender<Supply>,
-}
-
-impl Waiting {
-    /// How long it may still wait. By the monotonic clock: a wall clock that is set right must not turn anybody away.
-    const fn left(&self, now: Timestamp) -> Duration {
-        let waited = now.uptime().saturating_sub(self.since.uptime());
-        self.limit().saturating_sub(waited)
-    }
-
-    const fn limit(&self) -> Duration {
-        match (self.patience, &self.need) {
-            (Patience::Until(limit) | Patience::Success(limit), _) => limit,
-            // The others wait for somebody else: the resolver, or the issuer's word on a token.
-            (Patience::OneAnswer, Need::Keys { .. } | Need::Fresh { .. }) => WAIT_FOR_KEYS,
-            (Patience::OneAnswer, Need::Issuer { .. } | Need::Introspection { .. }) => WAIT_FOR_KEYS,
-            (Patience::OneAnswer, Need::UnknownKey { .. } | Need::RenamedKey { .. }) => WAIT_FOR_UNKNOWN_KEY,
-        }
-    }
 }
 
 /// What an arrival has changed.
@@ -140,6 +115,8 @@ pub(super) enum Step {
     Ordered(Order),
     /// Wait for the order that is open.
     Joined,
+    /// Wait until there is a place to ask from.
+    Queued,
 }
 
 impl Slot {
@@ -164,9 +141,11 @@ impl Slot {
             document: Bytes::new(),
             validators: Vouched::default(),
             seen: None,
+            word: Word::Own,
             lifetime: Duration::ZERO,
             found: None,
             metadata_from: Duration::ZERO,
+            unread: None,
             doubtful: None,
             is_lost: false,
             is_in_vain: false,
@@ -214,10 +193,6 @@ impl Slot {
         &self.keys
     }
 
-    pub(super) fn waiters(&self) -> usize {
-        self.waiting.len()
-    }
-
     /// Where to look for the keys: not where there were none, and by the metadata again once it is old, or a key was missing.
     /// A flood of unknown keys makes the metadata be read once in minutes: time, and who asks for it, does otherwise.
     pub(super) fn known(&self, order: Order, now: Timestamp) -> Known {
@@ -232,36 +207,53 @@ impl Slot {
             });
         }
         let age = now.since(found.at);
+        let is_aged = age >= METADATA_AGE;
+        // What could not be read is not tried by each token either.
+        let is_untried = self.unread.map_or(age, |tried| age.min(now.since(tried))) >= METADATA_AGE_IN_DOUBT;
         let is_old = match order.cause {
-            FetchCause::Timed | FetchCause::Asked => self.doubtful.is_some() || age >= METADATA_AGE,
-            // Each such fetch puts the timed one off, which would come never while a key is asked for all the time.
+            FetchCause::Timed | FetchCause::Asked => self.doubtful.is_some() || is_aged,
+            // Each fetch that a token causes puts the timed one off, which would come never while tokens cause them all the time.
             FetchCause::UnknownKey => {
-                self.doubtful.is_some_and(|since| now.since(since) >= DOUBT) && age >= METADATA_AGE_IN_DOUBT
+                let is_in_doubt = self.doubtful.is_some_and(|since| now.since(since) >= DOUBT);
+                (is_aged || is_in_doubt) && is_untried
             }
-            FetchCause::NoKeys | FetchCause::BadSignature => false,
+            FetchCause::BadSignature => is_aged && is_untried,
+            FetchCause::NoKeys => false,
         };
         if is_old { Known::Old(found) } else { Known::Good(found) }
     }
 
-    /// By what the key set is asked for: whether it has changed where time alone makes us ask, else for all of it.
-    pub(super) fn validators(&self, order: Order, now: Timestamp) -> Vouched {
+    /// What the key set is asked for: whether it has changed where time alone makes us ask, else all of it; and where something
+    /// is to be proved, as the issuer has it and not as a cache does.
+    pub(super) fn wanted(&self, order: Order, now: Timestamp) -> Wanted {
         let was_seen = self.seen.is_some_and(|seen| now.since(seen) < UNSEEN);
-        if order.cause == FetchCause::Timed && was_seen { self.validators.clone() } else { Vouched::default() }
+        match order.cause {
+            FetchCause::Timed if was_seen => Wanted::Changes(self.validators.clone()),
+            FetchCause::Timed | FetchCause::NoKeys => Wanted::Changes(Vouched::default()),
+            FetchCause::UnknownKey | FetchCause::BadSignature | FetchCause::Asked => Wanted::Proof,
+        }
     }
 
     /// Asks the refresh machine what to do about a need.
-    pub(super) fn step(&mut self, need: &Need, now: Timestamp) -> Step {
+    pub(super) fn step(&mut self, need: &Need, places: &InFlight, now: Timestamp) -> Step {
+        // Whoever joins an order that is open needs no place.
+        let is_free = !self.refresh.is_fetching();
         let unknown = match need {
             Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } => {
                 if self.refresh.usable(now) {
-                    return Step::Settled(Supply::Fetched);
+                    return Step::Settled(Supply::LookAgain);
                 }
                 let order = self.refresh.need_keys(now);
                 return self.ordered_or_joined(order);
             }
+            Need::Fresh { .. } if is_free && places.place_to_ask_anew(self) == Place::Taken => return Step::Queued,
             Need::Fresh { .. } => {
                 let order = self.refresh.asked(now);
                 return self.ordered_or_joined(order);
+            }
+            // Before the budget is asked, so that none of it is spent.
+            Need::UnknownKey { .. } | Need::RenamedKey { .. } if is_free && places.place_for(self) == Place::Taken => {
+                return Step::Settled(Supply::BudgetSpent);
             }
             Need::UnknownKey { kid, .. } => self.refresh.unknown_key(kid.as_deref(), now),
             Need::RenamedKey { .. } => self.refresh.bad_signature(now),
@@ -290,18 +282,6 @@ impl Slot {
         }
     }
 
-    /// Takes down who waits, and for which order.
-    pub(super) fn wait(
-        &mut self,
-        need: Need,
-        patience: Patience,
-        order: Option<u64>,
-        now: Timestamp,
-        reply: oneshot::Sender<Supply>,
-    ) {
-        self.waiting.push(Waiting { need, patience, order, since: now, reply });
-    }
-
     pub(super) fn take_in(&mut self, order: Order, arrival: Arrival, now: Timestamp) -> News {
         if !self.refresh.is_open(order.id) {
             // Late news of an order that was given up. Keys may still be better than what is here, unless newer ones are on their
@@ -320,15 +300,25 @@ impl Slot {
         }
         let news = match arrival.outcome {
             Ok(Loaded::Keys(fresh)) => self.install(order, *fresh, now),
-            Ok(Loaded::Unchanged { lifetime }) => {
+            Ok(Loaded::Unchanged { lifetime, word }) => {
                 let lifetime = lifetime.unwrap_or(self.lifetime);
-                match self.refresh.fetched(order.id, now, lifetime, Contents::Unchanged) {
-                    Outcome::Renew => News::Renewed,
+                match self.refresh.fetched(order.id, now, lifetime, Contents::Unchanged, word) {
+                    Outcome::Renew => {
+                        self.is_well(word);
+                        News::Renewed
+                    }
                     Outcome::Install | Outcome::Unconfirmed | Outcome::Late => News::Late,
                 }
             }
             Err(error) => {
-                self.refresh.failed(order.id, now, error.retry_after());
+                let retry_after = if was_read || !self.lies_at_another_host() {
+                    error.retry_after()
+                } else {
+                    // The metadata's host asks to be left alone, and the keys are not there: they are looked for where they lay.
+                    self.metadata_failed(&error, now);
+                    None
+                };
+                self.refresh.failed(order.id, now, retry_after);
                 News::Failed(Arc::new(error))
             }
         };
@@ -337,8 +327,6 @@ impl Slot {
                 if order.cause == FetchCause::UnknownKey && matches!(news, News::Renewed) {
                     self.doubtful.get_or_insert(now);
                 }
-                (self.misses, self.is_lost, self.is_in_vain) = (0, false, false);
-                self.last_error = None;
             }
             News::Unconfirmed => {
                 self.missed(was_read, Arc::new(FetchError::Unusable { problem: "the key set has no usable key" }), now);
@@ -351,21 +339,30 @@ impl Slot {
 
     fn install(&mut self, order: Order, fresh: Fresh, now: Timestamp) -> News {
         let contents = if fresh.keys.keys().is_empty() { Contents::Empty } else { Contents::Usable };
-        match self.refresh.fetched(order.id, now, fresh.lifetime, contents) {
+        match self.refresh.fetched(order.id, now, fresh.lifetime, contents, fresh.word) {
             Outcome::Install | Outcome::Renew => {}
             Outcome::Unconfirmed => return News::Unconfirmed,
             Outcome::Late => return News::Late,
         }
-        let is_same = self.document == fresh.document && self.seen.is_some();
+        // No document is empty, so the first keys are others than none. Restored ones may be the very same.
+        let is_same = self.document == fresh.document;
         self.document = fresh.document;
         self.validators = fresh.validators;
         self.lifetime = fresh.lifetime;
         self.seen = Some(now);
+        self.is_well(fresh.word);
         if is_same {
             // The very keys: what was proved by them stays proved.
             return News::Renewed;
         }
         News::Replaced { before: std::mem::replace(&mut self.keys, fresh.keys) }
+    }
+
+    /// The issuer has answered, late or in time: whatever failed before is over.
+    fn is_well(&mut self, word: Word) {
+        self.word = word;
+        (self.misses, self.is_lost, self.is_in_vain) = (0, false, false);
+        self.last_error = None;
     }
 
     /// The keys may lie elsewhere by now, whatever the failure looks like: a host that was given up can be gone, or answer
@@ -385,66 +382,17 @@ impl Slot {
     pub(super) fn metadata_failed(&mut self, error: &FetchError, now: Timestamp) {
         let asked = error.retry_after().map_or(Duration::ZERO, as_long_as_is_sane);
         self.metadata_from = now.uptime().saturating_add(asked);
+        self.unread = Some(now);
+    }
+
+    /// Whether the keys lay at another host than the metadata, which lies at the issuer's own (RFC 8414 s3). A port is another
+    /// host too.
+    fn lies_at_another_host(&self) -> bool {
+        let own = self.issuer.as_str().parse::<http::Uri>().ok().and_then(|issuer| issuer.into_parts().authority);
+        self.found.as_ref().is_some_and(|found| found.jwks_uri.uri().authority() != own.as_ref())
     }
 
     fn is_metadata_barred(&self, now: Timestamp) -> bool {
         now.uptime() < self.metadata_from
-    }
-
-    /// Answers whoever waited for this order. Who joined it late, and did not find its key, may cause another.
-    pub(super) fn settle(&mut self, order: Order, now: Timestamp) -> Option<Order> {
-        let mut again = None;
-        for mut waiting in std::mem::take(&mut self.waiting) {
-            let is_patient = matches!(waiting.patience, Patience::Success(_));
-            let supply = match (&self.last_error, waiting.order) {
-                (Some(_), _) if is_patient => {
-                    // Still in need, so that the issuer is asked again soon.
-                    self.refresh.need_keys(now);
-                    self.waiting.push(waiting);
-                    continue;
-                }
-                (Some(error), _) => Supply::Unreachable(Arc::<FetchError>::clone(error)),
-                (None, Some(awaited)) if awaited <= order.id => Supply::Fetched,
-                (None, _) if self.brought(&waiting.need, now) => Supply::Fetched,
-                (None, _) => match self.step(&waiting.need, now) {
-                    Step::Settled(supply) => supply,
-                    step => {
-                        if let Step::Ordered(order) = step {
-                            again = Some(order);
-                            waiting.order = Some(order.id);
-                        }
-                        self.waiting.push(waiting);
-                        continue;
-                    }
-                },
-            };
-            let _ = waiting.reply.send(supply);
-        }
-        again
-    }
-
-    /// Whether the keys at hand answer the need.
-    fn brought(&self, need: &Need, now: Timestamp) -> bool {
-        match need {
-            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } => self.refresh.usable(now),
-            // What was fetched for an order that is older than the question may be older too.
-            Need::Fresh { .. } | Need::RenamedKey { .. } => false,
-            Need::UnknownKey { kid, .. } => kid.as_deref().is_some_and(|kid| self.has(kid)),
-        }
-    }
-
-    fn has(&self, kid: &str) -> bool {
-        self.keys.keys().iter().any(|key| key.kid() == Some(kid))
-    }
-
-    /// Whoever waits is answered at a deadline of its own.
-    pub(super) fn answer_the_late(&mut self, now: Timestamp) {
-        for waiting in self.waiting.extract_if(.., |waiting| waiting.left(now).is_zero()) {
-            let cause = match (&self.last_error, waiting.patience) {
-                (Some(error), Patience::Success(_)) => Arc::clone(error),
-                _ => Arc::new(FetchError::TimedOut(waiting.limit())),
-            };
-            let _ = waiting.reply.send(Supply::Unreachable(cause));
-        }
     }
 }

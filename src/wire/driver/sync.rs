@@ -2,3 +2,5 @@
 
 pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
 pub(super) use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+
+pub(super) use crate::wire::per_process::PerProcess;

@@ -9,10 +9,13 @@ use crate::restored::Restored;
 use crate::wire::driver::slot::{self, Slot};
 use crate::wire::news::News;
 
-pub(super) fn tell_restored(news: &News, restored: &Restored) {
+/// What became of saved keys; where they serve, the slot of their issuer has them.
+pub(super) fn tell_restored(news: &News, restored: &Restored, slot: Option<&Slot>) {
     let issuer = restored.issuer.clone();
     news.tell(|| match &restored.outcome {
-        Ok(age) => Event::Restored { issuer, age: *age },
+        Ok(age) => {
+            Event::Restored { issuer, age: *age, keys: slot.map(|slot| slot.keys().clone()).unwrap_or_default() }
+        }
         Err(error) => Event::RestoreRefused { issuer, error: Arc::new(error.clone()) },
     });
 }

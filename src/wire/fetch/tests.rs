@@ -3,6 +3,9 @@ use super::*;
 const LIMITS: FetchLimits =
     FetchLimits { connect: Duration::from_secs(2), total: Duration::from_secs(5), body: 16, addresses: Addresses::Any };
 
+/// 08:49:37 GMT on Sunday, 6 November 1994.
+const ASKED: Timestamp = Timestamp::new(784_111_777_000, Duration::ZERO);
+
 fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
     fields
         .iter()
@@ -14,7 +17,7 @@ fn judged(status: u16, fields: &[(&'static str, &str)], body: &'static str) -> R
     let mut response = http::Response::new(Bytes::from_static(body.as_bytes()));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     *response.headers_mut() = headers(fields);
-    judge(response, LIMITS)
+    judge(response, LIMITS, ASKED)
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -74,7 +77,7 @@ fn what_a_host_says_is_shown_short_and_escaped() {
     fields.insert(CONTENT_TYPE, http::HeaderValue::from_bytes(&[b'a', 0xFF, b'\t', b'"']).unwrap());
     let mut response = http::Response::new(Bytes::from_static(b"secret"));
     *response.headers_mut() = fields;
-    let shown = judge(response, LIMITS).unwrap_err().to_string();
+    let shown = judge(response, LIMITS, ASKED).unwrap_err().to_string();
     assert!(shown.is_ascii() && !shown.contains('\t') && !shown.contains("secret"), "{shown}");
     assert!(http::HeaderValue::from_str(&long).is_err(), "an escape character is no header at all");
     let shown = judged(200, &[("content-type", &"x".repeat(10_000))], "{}").unwrap_err().to_string();
@@ -107,7 +110,14 @@ fn retry_after_is_read_in_both_forms_and_kept_within_bounds() {
     ] {
         assert_eq!(asked(&[SENT, ("retry-after", value)]), expected, "{value}");
     }
-    assert_eq!(asked(&[("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT")]), None, "a date without `Date` says nothing");
+    // Without a `Date`, or with one that cannot be read, from when we asked.
+    for date in [&[][..], &[("date", "junk")]] {
+        let asked = |value| asked(&[date, &[("retry-after", value)]].concat());
+        assert_eq!(asked("Sun, 06 Nov 1994 08:51:37 GMT"), Some(120));
+        assert_eq!(asked("Sun, 06 Nov 1994 08:00:00 GMT"), Some(1));
+        assert_eq!(asked("Fri, 31 Dec 1999 23:59:59 GMT"), Some(3600));
+        assert_eq!(asked("Sun, 99 Nov 1994 08:51:37 GMT"), None);
+    }
     assert_eq!(asked(&[]), None);
 }
 

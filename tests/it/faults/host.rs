@@ -173,35 +173,15 @@ fn row_s19_fault_row_34_a_forked_child_checks_and_fetches() {
     let accepts = |token: &str| validator.check(&Credentials::bearer(token), &demand).is_ok();
     assert!(accepts(&known));
 
-    // SAFETY: the child uses what glibc and the crate keep usable after a fork, and leaves by `_exit`.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0, "fork");
-    if child == 0 {
+    let code = super::fork::in_a_child(|| {
         let right = (0..10_000).filter(|_| accepts(&known)).count();
         let is_found = (0..2_000).any(|_| {
             std::thread::sleep(Duration::from_millis(1));
             accepts(&new)
         });
-        let code = i32::from(right != 10_000) + 2 * i32::from(!is_found);
-        // SAFETY: it does not return, and runs nothing of the parent's.
-        unsafe { libc::_exit(code) };
-    }
-    let mut status = 0;
-    for _ in 0..5_000 {
-        // SAFETY: `status` outlives the call.
-        if unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == child {
-            assert!(libc::WIFEXITED(status), "the child was killed: {status}");
-            assert_eq!(libc::WEXITSTATUS(status), 0, "1: a wrong verdict, 2: no fetch");
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    // SAFETY: the child is ours, and has not been waited for.
-    unsafe {
-        libc::kill(child, libc::SIGKILL);
-        libc::waitpid(child, &raw mut status, 0);
-    }
-    panic!("a deadlock in the child");
+        i32::from(right != 10_000) + 2 * i32::from(!is_found)
+    });
+    assert_eq!(code, 0, "1: a wrong verdict, 2: no fetch");
 }
 
 /// A listener that does not come back before it is let go.

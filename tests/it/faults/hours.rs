@@ -130,13 +130,14 @@ fn fault_row_20_a_computer_that_slept_asks_once_when_it_wakes() {
     let token = world.lasting_token();
     assert!(world.check(&token).is_ok());
     assert_eq!(world.asked(), (0, 1));
-    // The thread that fetches is asleep before the computer is; were it not, it would notice without a check.
-    std::thread::sleep(Duration::from_millis(50));
+    // The thread that fetches may not be asleep yet, and then notices without a check: what it asks for is late either way.
+    world.issuer.script(Fault::delay(Duration::from_secs(1)).at(Endpoint::Jwks).times(1));
     // Eight hours by the wall clock, none by the other.
     world.clock.set_wall(world.clock.now().unix_seconds() + 8 * 3600);
     world.issuer.rotate();
     assert!(world.check(&token).is_ok(), "judged from memory, by keys that are within the hard limit");
     soon("the first check makes the keys be asked for", || world.asked() == (0, 2));
+    world.clock.advance(Duration::from_secs(2));
     soon("the key that was withdrawn meanwhile is dead", || {
         let presented = Credentials::bearer(&token);
         world.validator.check(&presented, &read()).is_err()

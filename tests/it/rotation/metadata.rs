@@ -106,12 +106,12 @@ fn one_miss_does_not_make_it_forgotten_where_the_keys_lay() {
     five_minutes(&world);
     assert_eq!(world.asked(), (1, 2));
     world.issuer.script(Fault::status(403).at(Endpoint::OpenIdConfiguration).at(Endpoint::OAuthMetadata));
-    soon("both are tried in turn", || {
-        world.clock.advance(seconds(1));
-        world.asked().1 == 3
-    });
-    assert_eq!(world.asked(), (2, 3), "each once, and the metadata only where it lay");
-    soon("its keys count", || world.validator.health().issuers()[0].failures == 0);
+    let failures = || world.validator.health().issuers()[0].failures;
+    world.clock.advance(seconds(1));
+    soon("the metadata is tried, only where it lay", || (world.asked(), failures()) == ((2, 2), 2));
+    world.clock.advance(seconds(2));
+    soon("and the old place in turn", || world.asked() == (2, 3));
+    soon("its keys count", || failures() == 0);
 }
 
 #[test]
@@ -168,4 +168,19 @@ fn metadata_that_cannot_be_read_again_is_told_and_its_host_is_left_alone_as_long
     assert!(world.asked().0 > asked, "1,800 s later");
     told(2);
     assert_eq!(world.validator.health().issuers()[0].failures, 0, "its keys are as good as before");
+}
+
+#[test]
+fn metadata_that_cannot_be_read_is_not_tried_with_each_unknown_key() {
+    let world = World::warm();
+    world.issuer.script(Fault::status(500).at(Endpoint::OpenIdConfiguration).at(Endpoint::OAuthMetadata));
+    let before = world.asked();
+    for number in 0..40 {
+        world.clock.advance(seconds(30));
+        let unknown = world.token().header("kid", format!("unknown-{number}")).mint();
+        assert_eq!(refused(block_on(world.validate(&unknown))), Reason::UnknownKey);
+    }
+    let after = world.asked();
+    assert_eq!(after.1 - before.1, 40, "one fetch each, by which the timed ones are put off");
+    assert_eq!(after.0 - before.0, 4, "once in 5 minutes, in 20");
 }

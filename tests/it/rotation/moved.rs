@@ -13,6 +13,7 @@ struct Moving {
     issuer: TestIssuer,
     left_behind: Option<String>,
     moved: std::sync::atomic::AtomicBool,
+    asked: std::sync::atomic::AtomicU64,
 }
 
 impl Moving {
@@ -21,7 +22,7 @@ impl Moving {
         let clock = TestClock::at(1_800_000_000);
         let issuer = issuer(A, &clock);
         let left_behind = leaves_its_keys.then(|| issuer.jwks());
-        let moving = Arc::new(Self { issuer, left_behind, moved: false.into() });
+        let moving = Arc::new(Self { issuer, left_behind, moved: false.into(), asked: 0.into() });
         let validator = Validator::builder(API).trust(Issuer::discover(A)).fetch(Arc::<Self>::clone(&moving) as _);
         let validator = validator.clock(clock.clone()).build().unwrap();
         block_on(validator.warm_up()).unwrap();
@@ -33,11 +34,16 @@ impl Moving {
     fn has_moved(&self) -> bool {
         self.moved.load(std::sync::atomic::Ordering::SeqCst)
     }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(std::sync::atomic::Ordering::SeqCst)
+    }
 }
 
 impl Fetch for Moving {
     fn fetch(&self, request: http::Request<Bytes>, _: FetchLimits) -> Fetching<'_> {
         let url = request.uri().to_string();
+        self.asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let answer = |body: String| {
             let mut response = http::Response::new(Bytes::from(body));
             response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
@@ -82,6 +88,33 @@ fn a_key_set_that_moved_is_found_while_the_old_host_still_serves_its_own() {
         block_on(validator.validate(&Credentials::bearer(&fresh), &read)).is_ok()
     });
     assert!(minutes.is_some_and(|minutes| minutes <= 6), "{minutes:?}");
+}
+
+/// Forged tokens of a key that the old host still has, one for each that the budget earns, put the timed refresh off for ever.
+/// The key that was withdrawn at the new host is dead all the same once the metadata is an hour old.
+#[test]
+fn a_key_set_that_moved_is_found_within_an_hour_while_forged_tokens_cause_every_fetch() {
+    let (clock, moving, validator) = Moving::away(true);
+    let (read, old) = (read(), moving.left_behind.as_deref().map(first_kid).unwrap());
+    let by_old = || moving.issuer.token().scope("read").key(&old);
+    let judge = |token: String| block_on(validator.validate(&Credentials::bearer(&token), &read));
+    assert!(judge(by_old().mint()).is_ok(), "the old key counts until the new place is known");
+    let mut causes = 0;
+    let found = (1..=122_u64).find(|_| {
+        clock.advance(seconds(30));
+        let before = moving.asked();
+        let reason = refused(judge(by_old().signed_by_stranger().mint()));
+        causes += u64::from(moving.asked() > before);
+        matches!(reason, Reason::UnknownKey)
+    });
+    assert!(found.is_some_and(|periods| periods <= 121), "an hour and a period: {found:?}");
+    assert_eq!(Some(causes), found, "each of them caused a fetch");
+    assert_eq!(refused(judge(by_old().mint())), Reason::UnknownKey, "what was withdrawn at the new host is dead");
+    assert!(judge(moving.issuer.token().scope("read").mint()).is_ok(), "the twin");
+}
+
+fn first_kid(jwks: &str) -> String {
+    KeySet::from_json(jwks.as_bytes()).unwrap().keys()[0].kid().unwrap().to_owned()
 }
 
 #[test]

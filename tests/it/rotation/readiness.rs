@@ -62,18 +62,19 @@ fn who_waits_until_ready_waits_through_failures() {
 fn who_waits_until_ready_is_told_in_the_end_what_went_wrong() {
     let (world, other, validator) = keyless_pair();
     other.script(Fault::status(404));
-    let waiting = validator.wait_until_ready(seconds(30));
-    let turning = std::thread::spawn({
-        let clock = world.clock;
-        move || {
-            for _ in 0..60 {
-                std::thread::sleep(Duration::from_millis(2));
-                clock.advance(seconds(1));
-            }
+    let mut waiting: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(validator.wait_until_ready(seconds(30)));
+    assert!(waits(&mut waiting));
+    soon("it has failed", || validator.health().issuer(B).is_some_and(|b| b.failures > 0));
+    let mut outcome = None;
+    soon("it is told", || {
+        world.clock.advance(seconds(1));
+        match waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            std::task::Poll::Ready(result) => outcome = Some(result),
+            std::task::Poll::Pending => {}
         }
+        outcome.is_some()
     });
-    let error = block_on(waiting).unwrap_err();
-    turning.join().unwrap();
+    let error = outcome.unwrap().unwrap_err();
     assert!(matches!(&error, FetchError::Issuer { issuer, .. } if issuer.as_str() == B));
     let said = error.source().map(ToString::to_string);
     assert_eq!(said.as_deref(), Some("unexpected status 404 Not Found"), "the failure, not that time is over");

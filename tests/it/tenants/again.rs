@@ -164,6 +164,40 @@ fn an_answer_that_is_older_than_the_forgetting_is_not_believed() {
 }
 
 #[test]
+fn to_forget_one_tenant_makes_nobody_ask_about_another_again() {
+    let world = World::new(3, 10);
+    world.accepts(2);
+    let gate = Arc::new(Gate::default());
+    for number in [0, 1] {
+        let answer = Some(Box::new(Issuer::discover(name(number))));
+        world.rows.set(&name(number), Row::Blocks(Arc::clone(&gate), answer));
+        unjudged(world.check(&world.token(number).mint()));
+    }
+    soon("the resolver is asked about both", || world.asked() == 3);
+    world.validator.forget_issuer(&name(2));
+    world.validator.forget_issuer(&name(1));
+    world.rows.set(&name(1), known(&name(1)));
+    gate.open();
+    world.accepts(0);
+    world.accepts(1);
+    assert_eq!((world.asked_about(&name(0)), world.asked_about(&name(1)), world.failures()), (1, 2, 0));
+}
+
+#[test]
+fn a_failure_that_is_older_than_the_forgetting_is_not_believed_either() {
+    let world = World::new(1, 10);
+    let gate = Arc::new(Gate::default());
+    world.rows.set(&name(0), Row::FailsLater(Arc::clone(&gate)));
+    unjudged(world.check(&world.token(0).mint()));
+    soon("the resolver is asked", || world.asked() == 1);
+    world.validator.forget_issuer(&name(0));
+    world.rows.set(&name(0), known(&name(0)));
+    gate.open();
+    world.accepts(0);
+    assert_eq!((world.asked(), world.failures()), (2, 0));
+}
+
+#[test]
 fn what_has_failed_is_asked_about_at_once_when_it_is_forgotten() {
     let world = World::new(1, 10);
     world.rows.set(&name(0), Row::Fails);
@@ -196,7 +230,7 @@ fn a_tenant_that_left_while_it_was_asked_about_again_does_not_come_back_unasked(
 
 /// A clock that panics once, on the thread that fetches keys.
 #[derive(Debug)]
-struct Brittle(TestClock, Arc<AtomicBool>);
+pub(super) struct Brittle(pub(super) TestClock, pub(super) Arc<AtomicBool>);
 
 impl Clock for Brittle {
     fn now(&self) -> Timestamp {

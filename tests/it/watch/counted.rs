@@ -54,7 +54,19 @@ fn every_event_has_its_series() {
             Event::MetadataFailed { issuer: a(), error: broken("no") },
             vec![(own("scopegate_metadata_failures_total"), 1.0)],
         ),
-        (Event::Restored { issuer: a(), age: seconds(1) }, one(r#"scopegate_key_restores_total{outcome="restored"}"#)),
+        (
+            Event::Restored { issuer: a(), age: seconds(1), keys: set(&["one", "two"]) },
+            [
+                one(r#"scopegate_key_restores_total{outcome="restored"}"#),
+                states("stale"),
+                vec![
+                    (own("scopegate_keys"), 2.0),
+                    (own("scopegate_keys_left_out"), 1.0),
+                    (own("scopegate_keys_age_seconds"), 1.0),
+                ],
+            ]
+            .concat(),
+        ),
         (
             Event::RestoreRefused { issuer: a(), error: broken("no") },
             one(r#"scopegate_key_restores_total{outcome="refused"}"#),

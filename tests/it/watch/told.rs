@@ -43,7 +43,7 @@ fn every_event_has_its_level_its_target_its_name_and_its_fields() {
             ),
         ),
         (
-            Event::Restored { issuer: a(), age: seconds(90) },
+            Event::Restored { issuer: a(), age: seconds(90), keys: set(&["one"]) },
             format!("INFO scopegate::keys restored: message=saved keys serve {issuer} age_seconds=90.0"),
         ),
         (

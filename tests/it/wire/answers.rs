@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use scopegate::testing::TestIssuer;
 use scopegate::{FetchError, FetchLimits};
 
 use super::host::{Host, fetch, fetch_with, limits, ok, on_loopback, until_closed};
@@ -92,6 +93,31 @@ fn row_f10_fault_row_10_an_endless_body_is_given_up_after_512_kib_and_at_most_64
 
     let exact = Host::saying(ok(&"x".repeat(512 * 1024)));
     assert_eq!(fetch_with(&on_loopback(), &exact.url(), default).unwrap().body().len(), 512 * 1024);
+}
+
+/// Good keys come first, so that only the length speaks against it. Sent whole where no length gives it away beforehand.
+#[test]
+fn row_j08_row_f10_fault_row_10_a_hundred_megabytes_behind_good_keys_are_too_large() {
+    const LENGTH: usize = 100 * 1024 * 1024;
+    let keys = TestIssuer::new("https://a.example.test").jwks();
+    let begun = format!("{},\"padding\":\"", keys.strip_suffix('}').unwrap());
+    let announced = format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n{begun}");
+    let chunked = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{begun}\r\n", begun.len());
+    for (about, head, piece) in
+        [("announced", announced, "x".repeat(1024)), ("chunked", chunked, format!("400\r\n{}\r\n", "x".repeat(1024)))]
+    {
+        let host = Host::new(move |stream| {
+            let _ = stream.write_all(head.as_bytes());
+            for _ in 0..LENGTH / 1024 {
+                if stream.write_all(piece.as_bytes()).is_err() {
+                    return;
+                }
+            }
+        });
+        let error = fetch_with(&on_loopback(), &host.url(), FetchLimits::default()).unwrap_err();
+        assert!(matches!(error, FetchError::TooLarge { limit: 524_288 }), "{about}: {error:?}");
+        assert_eq!(host.connections(), 1, "{about}");
+    }
 }
 
 #[test]

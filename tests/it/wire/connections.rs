@@ -26,19 +26,20 @@ fn worn(
     })
 }
 
-/// One exchange after the other, by one client: the first is good and leaves a connection behind.
-fn second(host: &Host, method: &Method, limits: FetchLimits) -> Answer {
+/// One exchange after the other, by one client: the first is good and leaves a connection behind. The limits are the second's.
+fn second(host: &Host, method: &Method, limits_of_second: FetchLimits) -> Answer {
     let fetch = on_loopback();
     let request = |method: &Method| {
         http::Request::builder().method(method.clone()).uri(host.url()).body(Bytes::from_static(b"a=b")).unwrap()
     };
     runtime().block_on(async {
-        assert!(fetch.fetch(request(&Method::GET), limits).await.is_ok());
-        // The client takes its connection back in a task of its own.
-        for _ in 0..10 {
+        // The client is made by the first, which takes as long as it takes.
+        assert!(fetch.fetch(request(&Method::GET), limits()).await.is_ok());
+        // It takes its connection back in a task of its own.
+        for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        fetch.fetch(request(method), limits).await
+        fetch.fetch(request(method), limits_of_second).await
     })
 }
 

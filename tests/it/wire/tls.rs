@@ -13,20 +13,20 @@ use scopegate::{FetchError, ReqwestFetch, TlsProblem};
 use super::host::{Host, again, fetch_with, limits, ok, until_closed};
 
 /// An authority that exists for one test.
-struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     der: CertificateDer<'static>,
     pem: String,
 }
 
 /// A certificate and its key.
-struct Leaf {
+pub(super) struct Leaf {
     certificate: rcgen::Certificate,
     key: KeyPair,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::named("the test's authority")
     }
 
@@ -40,14 +40,14 @@ impl Authority {
     }
 
     /// A good certificate for 127.0.0.1, but for what is changed in it.
-    fn leaf(&self, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+    pub(super) fn leaf(&self, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
         let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
         Leaf { certificate: params.signed_by(&key, &self.issuer).unwrap(), key }
     }
 
-    fn trusted(&self) -> [ReqwestFetch; 2] {
+    pub(super) fn trusted(&self) -> [ReqwestFetch; 2] {
         let pem = self.pem.as_bytes();
         [ReqwestFetch::new().trust_only(pem).unwrap(), ReqwestFetch::new().trust_also(pem).unwrap()]
     }
@@ -77,7 +77,7 @@ impl Leaf {
         PrivateKeyDer::Pkcs8(self.key.serialize_der().into())
     }
 
-    fn config(&self) -> ServerConfig {
+    pub(super) fn config(&self) -> ServerConfig {
         builder(rustls::ALL_VERSIONS)
             .with_no_client_auth()
             .with_single_cert(vec![self.certificate.der().clone()], self.private())

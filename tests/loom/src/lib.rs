@@ -3,8 +3,8 @@
 //!
 //! Real: `wire/driver/hand_over.rs` and `keys/refresh.rs`, the very files of the crate, and what these two use. Modelled: the lock
 //! and the counters (loom's), the channel and the reply (below, over loom's lock), the thread's loop (below: it reads a message, asks
-//! the refresh machine, fetches at once, answers), and a fetch (a number that counts up). `Arc` is std's: how it counts is not what
-//! is tested, and each count would be another place to interleave, which makes hours of seconds.
+//! the refresh machine, fetches at once, answers), and a fetch (a number that counts up). `Arc` and `OnceLock` are std's: how they
+//! work is not what is tested, and each step of theirs would be another place to interleave, which makes hours of seconds.
 #![expect(dead_code, reason = "the real files hold more than is asked of them here")]
 
 #[path = "../../../src/clock.rs"]
@@ -38,9 +38,13 @@ mod observe {
     }
 }
 mod model;
+#[path = "../../../src/wire/per_process.rs"]
+mod per_process;
 mod sync {
     pub(crate) use loom::sync::Mutex;
     pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
+
+    pub(crate) use crate::per_process::PerProcess;
     pub(crate) use std::sync::{Arc, PoisonError, TryLockError};
 }
 

@@ -11,7 +11,7 @@ use loom::thread;
 
 use crate::clock::Timestamp;
 use crate::hand_over::{HandOver, Sender, Started, Unread};
-use crate::keys::refresh::{Contents, Refresh};
+use crate::keys::refresh::{Contents, Refresh, Word};
 
 enum Message {
     /// Somebody needs keys, and may wait for them.
@@ -234,7 +234,7 @@ fn serve(receiver: &Receiver, unread: &Unread, fetches: &AtomicUsize, read: &Ato
         }
         if let Some(order) = machine.need_keys(now) {
             fetches.fetch_add(1, Ordering::Relaxed);
-            machine.fetched(order.id, now, Duration::from_secs(300), Contents::Usable);
+            machine.fetched(order.id, now, Duration::from_secs(300), Contents::Usable, Word::Own);
         }
         if let Some(reply) = reply {
             reply.send(Outcome::Keys(fetches.load(Ordering::Relaxed)));

@@ -18,6 +18,7 @@ impl Life {
         while self.uptime < end {
             self.pass(by);
             // No chance is left to the issuer: each answer comes at once, and is good.
+            self.look();
             let order = self.machine.due(self.now());
             self.answered_at_once(order);
         }
@@ -25,8 +26,7 @@ impl Life {
 
     fn answered_at_once(&mut self, order: Option<Order>) {
         let Some(order) = order else { return };
-        self.orders += 1;
-        self.open = Some((order.id, self.uptime));
+        self.obey(order);
         let answer = if self.is_up { Answer::Keys(self.keys.clone(), self.lifetime) } else { Answer::Failure(None) };
         self.hear(Letter { order, answer, at: self.uptime });
     }
@@ -49,19 +49,19 @@ impl Life {
             self.turn_over();
             let name = self.names.to_string();
             let now = self.now();
-            match self.machine.unknown_key(Some(&name), now) {
-                Unknown::Fetch(order) => self.answered_at_once(Some(order)),
-                step => panic!("a new key was not asked for: {step:?}"),
-            }
+            let step = self.machine.unknown_key(Some(&name), now);
+            let order = self.caused_by_a_token(step);
+            assert!(order.is_some(), "a new key was not asked for: {step:?}");
+            self.answered_at_once(order);
             assert_eq!(self.held, self.keys, "one fetch brings the new key");
         }
         // The name of a key is given to another, when nothing is owed to the budget any more.
         self.pass_well(Duration::from_secs(60), Duration::from_secs(30));
         self.keys[0].1 += 1;
-        match self.machine.bad_signature(self.now()) {
-            Unknown::Fetch(order) => self.answered_at_once(Some(order)),
-            step => panic!("a renamed key was not asked for: {step:?}"),
-        }
+        let step = self.machine.bad_signature(self.now());
+        let order = self.caused_by_a_token(step);
+        assert!(order.is_some(), "a renamed key was not asked for: {step:?}");
+        self.answered_at_once(order);
         assert_eq!(self.held, self.keys, "one fetch brings the renamed key");
         assert!(self.orders - orders <= 4, "and at most one more was due by time");
     }
@@ -85,7 +85,7 @@ impl Life {
             let now = self.now();
             let name = self.pick(1 << 40).to_string();
             let step = self.machine.unknown_key(Some(&name), now);
-            let order = if let Unknown::Fetch(order) = step { Some(order) } else { self.machine.due(now) };
+            let order = self.caused_by_a_token(step).or_else(|| self.machine.due(now));
             self.answered_at_once(order);
         }
         assert!(self.orders - first < 16, "{} requests", self.orders - first + 1);
@@ -104,17 +104,23 @@ impl Life {
         for _ in 0..100 {
             self.pass(Duration::from_millis(500));
             assert!(!self.machine.usable(self.now()), "invariant 6");
-            let order = self.machine.need_keys(self.now());
-            self.answered_at_once(order);
+            self.refused_for_want_of_keys();
         }
         self.is_up = true;
         let end = self.uptime + Duration::from_secs(6);
         while self.uptime < end && !self.machine.usable(self.now()) {
             self.pass(Duration::from_millis(100));
-            let order = self.machine.need_keys(self.now());
-            self.answered_at_once(order);
+            self.refused_for_want_of_keys();
         }
         assert!(self.machine.usable(self.now()), "not within 6 s of the end of an outage");
+    }
+
+    /// A token finds no keys.
+    fn refused_for_want_of_keys(&mut self) {
+        self.look();
+        self.needed = Some(self.uptime);
+        let order = self.machine.need_keys(self.now());
+        self.answered_at_once(order);
     }
 
     fn turn_over(&mut self) {
