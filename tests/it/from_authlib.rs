@@ -137,6 +137,16 @@ fn a_jwt_without_typ_is_refused_unless_the_profile_is_the_plain_one() {
 }
 
 #[test]
+fn a_token_is_measured_as_a_whole() {
+    // There a header has 512 bytes at most, and a payload 128,000.
+    let world = World::with(|issuer| issuer, |builder| builder.max_token_bytes(16_384));
+    let long = |bytes: usize| world.token().claim("note", "x".repeat(bytes));
+    assert!(world.judge(world.token().header("note", "x".repeat(600))).is_ok());
+    assert!(world.judge(long(8_000)).is_ok());
+    assert_eq!(world.judge(long(13_000)).unwrap_err(), Reason::TooLong);
+}
+
+#[test]
 fn without_leeway_times_are_judged_as_there() {
     let world = World::with(|issuer| issuer, |builder| builder.leeway(Duration::ZERO));
     for (claim, time, holds) in [
@@ -199,6 +209,13 @@ fn trouble_with_the_keys_is_503_and_no_500() {
     world.issuer.script(Fault::status(500).at(Endpoint::Jwks));
     let seen = send(guarded(&world.validator, all("a")), &[&format!("Bearer {}", world.token().mint())]);
     assert_eq!((seen.status, seen.headers.contains_key(RETRY_AFTER)), (503, true));
+    // Keys that are at hand serve on, whatever becomes of the issuer.
+    world.issuer.recover();
+    world.clock.advance(Duration::from_secs(60));
+    assert!(world.judge(world.token()).is_ok());
+    world.issuer.script(Fault::disconnect());
+    world.clock.advance(Duration::from_secs(3600));
+    assert!(world.judge(world.token()).is_ok());
     // A known kind of key on a curve that nobody knows: 500 there, and one key less here.
     let mut set: Value = serde_json::from_str(&world.issuer.jwks()).unwrap();
     set["keys"].as_array_mut().unwrap().push(json!({"kty": "EC", "crv": "P-999", "x": "AA", "y": "AA", "kid": "odd"}));

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -34,6 +35,12 @@ fn introspect_token_is_a_setting_and_its_answer_is_judged() {
     validator.forget(&good);
     assert_eq!(judge(&validator, &good, &all("a")).unwrap_err(), Reason::Inactive);
     // It is asked on every request there.
+    assert_eq!(issuer.requests().introspection, 3);
+    let (issuer, validator) = asking(|settings| settings.remember(Duration::ZERO));
+    let good = issuer.token().scope("a").mint_opaque();
+    for _ in 0..3 {
+        assert!(judge(&validator, &good, &all("a")).is_ok());
+    }
     assert_eq!(issuer.requests().introspection, 3);
 }
 
