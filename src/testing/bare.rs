@@ -166,12 +166,14 @@ impl BareJudge {
         let document = judge(answer, FetchLimits::default(), EPOCH).ok()?;
         let trusted = self.trusted();
         let rules = &trusted.issuers.first()?.rules;
-        let may_lack = MayLack { issuer: self.issuer.is_none(), audience: self.audiences.is_none(), kind: false };
+        let may_lack =
+            MayLack { issuer: self.issuer.is_none(), audience: self.audiences.is_none(), kind: self.profile.is_none() };
         let fact = Fact::of(Answer::read(&document, &rules.names).ok()?, rules, may_lack);
         Some(match fact {
             Fact::Bad(reason) => Err(reason),
-            Fact::Active(token) => rules
-                .is_current(token.stated(), self.now.unwrap_or(EPOCH))
+            Fact::Active(token) => self
+                .now
+                .map_or(Ok(()), |now| rules.is_current(token.stated(), now))
                 .and_then(|()| demand.satisfied_by(&token))
                 .map(|()| token),
         })
