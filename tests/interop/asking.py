@@ -15,7 +15,7 @@ from server import OTHER_API, READ, WRITE, Server, Way
 REMEMBER, DEADLINE, SLOW = 3, 2, 4
 """In seconds: how long an answer counts where that is tried, how long the API waits for one, and how long a slow server takes."""
 
-MARGIN = 1.0
+MARGIN = 1.5
 """What a busy machine may add."""
 
 
