@@ -5,13 +5,14 @@
 //! cargo run --example guarded_api -- --self-test       tries it all by itself, over real sockets
 //! cargo run --example guarded_api -- --issuer URL --audience URI
 //!                                                      guards the same API with the tokens of a real issuer
-//! cargo run --example guarded_api -- --help            the other flags
+//! cargo run --example guarded_api -- --help            the other flags: an issuer is also asked about its tokens
 //! ```
 //!
 //! `api.rs` is the part that a program of your own would have; the rest plays the world around it.
 
 mod api;
 mod arguments;
+mod asking;
 mod client;
 mod demo;
 mod failure;
@@ -35,7 +36,7 @@ async fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             Err(failure) => Err(failure),
         },
-        Ok(Run::Guard { listen, server }) => real::run(listen, server).await,
+        Ok(Run::Guard { listen, server }) => real::run(listen, &server).await,
         Err(problem) => Err(Failure::Arguments(problem)),
     };
     match done {

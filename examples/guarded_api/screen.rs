@@ -76,7 +76,13 @@ pub(crate) fn real(url: &str, server: &Server) -> Result<(), Failure> {
     for (route, needs) in ROUTES {
         writeln!(out, "         {route:<14} {}", paint.faint(needs))?;
     }
-    writeln!(out, "{}   {} (its keys are here)", paint.bold("issuer"), server.issuer)?;
+    writeln!(out, "{}   {}", paint.bold("issuer"), server.issuer)?;
+    if let Some(also) = &server.also {
+        writeln!(out, "         {also}")?;
+    }
+    if let Some(asking) = &server.asking {
+        writeln!(out, "{}    {}", paint.bold("asked"), asking.place())?;
+    }
     writeln!(out, "{} {}", paint.bold("audience"), server.audience)?;
     writeln!(out, "{}  {profile}\n", paint.bold("profile"))?;
     let command = format!("curl -i -H \"Authorization: Bearer $TOKEN\" {url}/things");

@@ -122,7 +122,7 @@ fn every_reason_is_there_from_the_start_at_zero() {
     let kept = Kept::default();
     let _observer = observer(&kept);
     let reasons: Vec<_> = kept.scrape().into_iter().filter(|(name, _)| name.contains("judged_total")).collect();
-    assert_eq!(reasons.len(), 22, "21 reasons, and accepted: {reasons:?}");
+    assert_eq!(reasons.len(), 25, "24 reasons, and accepted: {reasons:?}");
     assert!(reasons.iter().all(|(_, count)| *count == 0.0));
     for reason in [Reason::NoCredentials, Reason::Unbound, Reason::Misconfigured] {
         assert!(reasons.iter().any(|(name, _)| name.contains(&format!("reason={:?}", reason.label()))), "{reason}");
