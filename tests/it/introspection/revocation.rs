@@ -1,6 +1,5 @@
 //! Tokens that the program refuses, however good they are.
 
-use futures_executor::block_on;
 use scopegate::testing::{TestIssuer, TestToken};
 use scopegate::{Credentials, Denial, DenyListFull, Issuer, KeySet, Reason, Requirement, ScopePolicy, Validator};
 
