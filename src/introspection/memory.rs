@@ -382,6 +382,7 @@ impl Open {
     }
 }
 
-#[cfg(all(test, feature = "driver"))]
+#[cfg(test)]
+#[cfg(feature = "driver")]
 #[path = "memory/tests.rs"]
 mod tests;

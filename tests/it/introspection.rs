@@ -146,7 +146,7 @@ pub(crate) fn unasked(result: Result<AccessToken, Rejection>) -> Rejection {
 }
 
 /// All that an error says, and all that its causes say.
-pub(crate) fn words(error: &(impl Error + Debug)) -> String {
+pub(crate) fn words(error: &impl Error) -> String {
     let mut words = format!("{error} {error:?} {error:#?}");
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -292,7 +292,7 @@ impl Told {
     #[track_caller]
     pub(crate) fn last_of(&self, questions: usize) -> &'static str {
         soon("the event", || self.outcomes().len() >= questions);
-        *self.outcomes().last().unwrap()
+        self.outcomes().last().unwrap()
     }
 }
 

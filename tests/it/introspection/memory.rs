@@ -439,7 +439,7 @@ fn a_thread_that_ends_with_open_questions_leaves_nobody_waiting() {
     let validator = builder.fetch(issuer.fetch()).clock(fragile).build().unwrap();
     let tokens: Vec<_> = (0..10).map(|_| issuer.token().scope("read").mint_opaque()).collect();
     let read = crate::rotation::read();
-    let presented: Vec<_> = tokens.iter().map(|token| scopegate::Credentials::bearer(token)).collect();
+    let presented: Vec<_> = tokens.iter().map(scopegate::Credentials::bearer).collect();
     issuer.script(Fault::hang());
     let mut calls: Vec<Call<'_>> = Vec::new();
     for presented in &presented {

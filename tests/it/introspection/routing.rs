@@ -165,7 +165,7 @@ fn issuers_that_cannot_be_told_apart_are_refused_when_the_validator_is_built() {
 }
 
 /// A metadata document of A.
-fn metadata(members: Value) -> Value {
+fn metadata(members: &Value) -> Value {
     let mut document = object!({"issuer": A, "jwks_uri": "https://a.example.test/jwks"});
     document.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     document
@@ -190,8 +190,8 @@ fn serving(world: &World, openid: Option<Value>, oauth: Option<Value>) {
 
 #[test]
 fn the_endpoint_is_found_in_either_document() {
-    let with = |url: &str| Some(metadata(object!({ "introspection_endpoint": url })));
-    let without = || Some(metadata(object!({})));
+    let with = |url: &str| Some(metadata(&object!({ "introspection_endpoint": url })));
+    let without = || Some(metadata(&object!({})));
     let (one, other) = ("https://a.example.test/one", "https://as.other.test/other");
     for (openid, oauth, expected) in [
         (with(one), None, one),
@@ -212,9 +212,9 @@ fn the_endpoint_is_found_in_either_document() {
 
 #[test]
 fn a_document_that_names_no_endpoint_that_may_be_asked_is_503_and_nothing_is_sent() {
-    let with = |url: Value| Some(metadata(object!({ "introspection_endpoint": url })));
+    let with = |url: Value| Some(metadata(&object!({ "introspection_endpoint": url })));
     for (openid, oauth, problem) in [
-        (Some(metadata(object!({}))), Some(metadata(object!({}))), "names no introspection_endpoint"),
+        (Some(metadata(&object!({}))), Some(metadata(&object!({}))), "names no introspection_endpoint"),
         (with(object!("http://a.example.test/i")), None, "not a URL that may be asked"),
         (with(object!("http://169.254.169.254/")), None, "not a URL that may be asked"),
         (with(object!("file:///etc/passwd")), None, "not a URL that may be asked"),
@@ -229,7 +229,7 @@ fn a_document_that_names_no_endpoint_that_may_be_asked_is_503_and_nothing_is_sen
         assert!(words(&rejection).contains(problem), "{problem}: {}", words(&rejection));
         assert!(world.way.questions().is_empty(), "{problem}");
         // It is looked for again by the next question.
-        serving(&world, Some(metadata(object!({"introspection_endpoint": "https://a.example.test/i"}))), None);
+        serving(&world, Some(metadata(&object!({"introspection_endpoint": "https://a.example.test/i"}))), None);
         assert_eq!(refused(world.validate("some-token")), Reason::Inactive, "{problem}");
     }
 }
@@ -254,15 +254,16 @@ fn finding_the_endpoint_counts_in_the_deadline() {
 
 #[test]
 fn an_endpoint_that_is_gone_is_looked_for_again() {
-    let at = |url: &str| Some(metadata(object!({ "introspection_endpoint": url })));
+    let at = |url: &str| Some(metadata(&object!({ "introspection_endpoint": url })));
     let world = discovering(at("https://a.example.test/old"), None);
     let move_to_new = |world: &World| {
         world.way.answer(|sent| match (&*sent.method, &*sent.url) {
             ("POST", "https://a.example.test/new") => Some(json(200, r#"{"active":false}"#)),
             ("POST", _) => Some(json(404, "")),
-            _ if sent.url.contains("openid") => {
-                Some(json(200, metadata(object!({"introspection_endpoint": "https://a.example.test/new"})).to_string()))
-            }
+            _ if sent.url.contains("openid") => Some(json(
+                200,
+                metadata(&object!({"introspection_endpoint": "https://a.example.test/new"})).to_string(),
+            )),
             _ => Some(json(404, "")),
         });
     };
@@ -283,7 +284,7 @@ fn an_endpoint_that_is_gone_is_looked_for_again() {
 
 #[test]
 fn an_hour_later_the_metadata_is_read_again_and_what_it_cannot_say_changes_nothing() {
-    let at = |url: &str| Some(metadata(object!({ "introspection_endpoint": url })));
+    let at = |url: &str| Some(metadata(&object!({ "introspection_endpoint": url })));
     let world = discovering(at("https://a.example.test/old"), None);
     assert_eq!(refused(world.validate("some-token")), Reason::Inactive);
     serving(&world, None, None);
