@@ -407,10 +407,8 @@ type HowAsked = (Arc<Standing>, Arc<Asked>);
 
 /// An empty text names nobody.
 pub(crate) fn refuse_empty(audiences: &[String]) -> Result<(), ConfigError> {
-    if audiences.iter().any(String::is_empty) {
-        return Err(ConfigError::invalid("audience", "", "an empty text names nobody"));
-    }
-    Ok(())
+    let is_one_empty = audiences.iter().any(String::is_empty);
+    if is_one_empty { Err(ConfigError::invalid("audience", "", "an empty text names nobody")) } else { Ok(()) }
 }
 
 /// Settings of an issuer that accept what is otherwise refused.

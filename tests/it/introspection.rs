@@ -1,15 +1,20 @@
 //! Tokens that their issuer is asked about (RFC 7662), through the public API.
 
+mod ahead;
 mod answers;
 mod both;
+mod callbacks;
 mod client_auth;
+mod discovery;
 mod memory;
 mod mercy;
 mod readiness;
 mod revocation;
 mod routing;
 mod secrets;
+mod settings;
 mod signed;
+mod tenants;
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -128,6 +133,11 @@ pub(crate) fn polled(call: &mut Call<'_>) -> Option<Result<AccessToken, Rejectio
 /// The issuer's endpoint, asked by HTTP Basic.
 pub(crate) fn at(issuer: &TestIssuer) -> Introspection {
     Introspection::at(issuer.introspection_endpoint(), api())
+}
+
+/// As the settings are.
+pub(crate) fn same(settings: Introspection) -> Introspection {
+    settings
 }
 
 /// The client that the test issuer knows by its own name.
