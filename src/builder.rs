@@ -250,7 +250,9 @@ impl ValidatorBuilder {
         let defaults = Defaults {
             audiences: self.audiences,
             leeway: self.leeway,
+            #[cfg(feature = "driver")]
             max_stale: self.max_stale,
+            #[cfg(feature = "driver")]
             numbers: Arc::default(),
         };
         let issuers = self.issuers.into_iter().map(|issuer| issuer.build(&defaults)).collect::<Result<Vec<_>, _>>()?;

@@ -1,6 +1,7 @@
 //! A server whose tokens count, and how they are judged.
 
 use std::sync::Arc;
+#[cfg(feature = "driver")]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -217,11 +218,13 @@ impl Issuer {
         #[cfg(feature = "driver")]
         let remote = self.remote()?;
         #[cfg(feature = "driver")]
+        let fetched = remote.as_ref().map(|remote| remote.max_stale);
+        #[cfg(feature = "driver")]
         let (standing, asked) = self.asked(defaults, &audience, algorithms)?.unzip();
         #[cfg(feature = "driver")]
         let opaque_prefix = self.introspection.as_ref().and_then(|asked| asked.prefix().map(Into::into));
         #[cfg(not(feature = "driver"))]
-        let (standing, opaque_prefix) = (None, None);
+        let (standing, opaque_prefix, fetched) = (None, None, None);
         Ok(TrustedIssuer {
             algorithms,
             judged_by: self.judged_by(),
@@ -229,14 +232,7 @@ impl Issuer {
             #[cfg(feature = "driver")]
             asked,
             opaque_prefix,
-            #[cfg(feature = "driver")]
-            keys: match (self.handed_over, &remote) {
-                (Some(keys), _) => keys,
-                (None, Some(_)) => Arc::new(KeyStore::remote(defaults.max_stale)),
-                (None, None) => Arc::new(KeyStore::unneeded()),
-            },
-            #[cfg(not(feature = "driver"))]
-            keys: self.handed_over.unwrap_or_else(|| Arc::new(KeyStore::remote(defaults.max_stale))),
+            keys: self.handed_over.unwrap_or_else(|| Arc::new(KeyStore::empty(fetched))),
             #[cfg(feature = "driver")]
             remote,
             rules: Rules {
@@ -411,10 +407,8 @@ type HowAsked = (Arc<Standing>, Arc<Asked>);
 
 /// An empty text names nobody.
 pub(crate) fn refuse_empty(audiences: &[String]) -> Result<(), ConfigError> {
-    if audiences.iter().any(String::is_empty) {
-        return Err(ConfigError::invalid("audience", "", "an empty text names nobody"));
-    }
-    Ok(())
+    let is_one_empty = audiences.iter().any(String::is_empty);
+    if is_one_empty { Err(ConfigError::invalid("audience", "", "an empty text names nobody")) } else { Ok(()) }
 }
 
 /// Settings of an issuer that accept what is otherwise refused.
@@ -443,11 +437,14 @@ pub(crate) struct Defaults {
     pub(crate) audiences: Vec<String>,
     pub(crate) leeway: Duration,
     /// How old fetched keys may become.
+    #[cfg(feature = "driver")]
     pub(crate) max_stale: Duration,
     /// The last number that an issuer which is asked was told apart by.
+    #[cfg(feature = "driver")]
     pub(crate) numbers: Arc<AtomicU64>,
 }
 
+#[cfg(feature = "driver")]
 impl Defaults {
     fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
@@ -462,6 +459,7 @@ pub(crate) enum JudgedBy {
     /// The issuer, which is asked.
     Introspection,
     /// Its signature first, and then the issuer.
+    #[cfg(feature = "driver")]
     KeysAndIntrospection,
 }
 

@@ -6,7 +6,6 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod builder;
-#[cfg_attr(not(feature = "driver"), expect(dead_code, reason = "what is remembered is what somebody was asked"))]
 mod cache;
 mod challenge;
 mod claims;

@@ -43,6 +43,7 @@ pub(crate) enum Binding {
 }
 
 /// What an introspection answer says that the token is (RFC 7662 s2.2, RFC 6749 s5.1).
+#[cfg(feature = "driver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenType {
     Absent,
@@ -53,6 +54,7 @@ pub(crate) enum TokenType {
     Other,
 }
 
+#[cfg(feature = "driver")]
 impl TokenType {
     pub(crate) fn read(text: &str) -> Self {
         // RFC 6749 s7.1: case does not count.
@@ -67,6 +69,7 @@ impl TokenType {
 }
 
 /// What an introspection answer need not say.
+#[cfg(feature = "driver")]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MayLack {
     pub(crate) issuer: bool,
@@ -122,6 +125,7 @@ impl Rules {
 
     /// Judges what the issuer says of a token that it calls active, by the same rules. Its times are judged each time it is used: see
     /// [`is_current`](Self::is_current).
+    #[cfg(feature = "driver")]
     pub(crate) fn accept_answer(
         &self,
         claims: Claims,

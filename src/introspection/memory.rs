@@ -387,6 +387,7 @@ impl Open {
     }
 }
 
-#[cfg(all(test, feature = "driver"))]
+#[cfg(test)]
+#[cfg(feature = "driver")]
 #[path = "memory/tests.rs"]
 mod tests;

@@ -58,15 +58,15 @@ impl KeyStore {
     }
 
     /// A store that waits for its first keys from the network.
-    pub(crate) fn remote(max_stale: Duration) -> Self {
+    fn remote(max_stale: Duration) -> Self {
         let remote = Remote { published: Published::nothing(max_stale), document: Bytes::new(), last_error: None };
         Self(ArcSwap::from_pointee(Held { keys: KeySet::default(), origin: Origin::Remote(Box::new(remote)) }))
     }
 
-    /// The store of an issuer whose tokens are judged without keys.
-    #[cfg(feature = "driver")]
-    pub(crate) fn unneeded() -> Self {
-        Self(ArcSwap::from_pointee(Held { keys: KeySet::default(), origin: Origin::Unneeded }))
+    /// A store without keys: fetched ones, which may become so old, will lie here; else none ever will.
+    pub(crate) fn empty(max_stale: Option<Duration>) -> Self {
+        let unneeded = || Self(ArcSwap::from_pointee(Held { keys: KeySet::default(), origin: Origin::Unneeded }));
+        max_stale.map_or_else(unneeded, Self::remote)
     }
 
     pub(crate) fn read(&self) -> Reading {

@@ -4,8 +4,9 @@ use std::thread;
 use super::*;
 use crate::claims::Claims;
 use crate::claims::read::ClaimNames;
-use crate::claims::rules::{AudienceRule, Binding, MayLack, Profile, Rules, TokenType};
+use crate::claims::rules::{AudienceRule, Binding, Profile, Rules};
 use crate::issuer_id::IssuerId;
+use crate::jose::compact::Typ;
 
 const A: &str = "https://a.test";
 const B: &str = "https://b.test";
@@ -18,7 +19,7 @@ fn at(seconds: u64) -> Timestamp {
 fn token(issuer: &str, claims: &str) -> AccessToken {
     let rules = Rules {
         issuer: IssuerId::new(issuer),
-        profile: Profile::Rfc9068,
+        profile: Profile::PlainJwt,
         audience: AudienceRule::Anybody,
         names: ClaimNames::default(),
         leeway: Duration::ZERO,
@@ -26,8 +27,9 @@ fn token(issuer: &str, claims: &str) -> AccessToken {
         #[cfg(feature = "testing")]
         left_out: Default::default(),
     };
-    let claims = Claims::read(format!(r#"{{"iss":"{issuer}"{claims}}}"#).into_bytes(), &rules.names).unwrap();
-    AccessToken::new(rules.accept_answer(claims, TokenType::Bearer, MayLack::default()).unwrap(), &rules)
+    let claims =
+        Claims::read(format!(r#"{{"iss":"{issuer}","exp":4000000000{claims}}}"#).into_bytes(), &rules.names).unwrap();
+    AccessToken::new(rules.accept(claims, &Typ::Jwt, at(0)).unwrap(), &rules)
 }
 
 fn is_denied(list: &DenyList, token: &AccessToken, seconds: u64) -> bool {

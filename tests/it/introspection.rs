@@ -1,15 +1,20 @@
 //! Tokens that their issuer is asked about (RFC 7662), through the public API.
 
+mod ahead;
 mod answers;
 mod both;
+mod callbacks;
 mod client_auth;
+mod discovery;
 mod memory;
 mod mercy;
 mod readiness;
 mod revocation;
 mod routing;
 mod secrets;
+mod settings;
 mod signed;
+mod tenants;
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -130,6 +135,11 @@ pub(crate) fn at(issuer: &TestIssuer) -> Introspection {
     Introspection::at(issuer.introspection_endpoint(), api())
 }
 
+/// As the settings are.
+pub(crate) fn same(settings: Introspection) -> Introspection {
+    settings
+}
+
 /// The client that the test issuer knows by its own name.
 pub(crate) fn api() -> ClientAuth {
     ClientAuth::basic("api", "api")
@@ -146,7 +156,7 @@ pub(crate) fn unasked(result: Result<AccessToken, Rejection>) -> Rejection {
 }
 
 /// All that an error says, and all that its causes say.
-pub(crate) fn words(error: &(impl Error + Debug)) -> String {
+pub(crate) fn words(error: &impl Error) -> String {
     let mut words = format!("{error} {error:?} {error:#?}");
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -292,7 +302,7 @@ impl Told {
     #[track_caller]
     pub(crate) fn last_of(&self, questions: usize) -> &'static str {
         soon("the event", || self.outcomes().len() >= questions);
-        *self.outcomes().last().unwrap()
+        self.outcomes().last().unwrap()
     }
 }
 

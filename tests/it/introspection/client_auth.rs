@@ -1,28 +1,26 @@
 //! How the program proves to the issuer who it is.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use futures_executor::block_on;
+
 use rcgen::KeyPair;
-use scopegate::testing::{Fault, TestClock, TestIssuer};
+use scopegate::testing::{TestClock, TestIssuer};
 use scopegate::{
     Algorithm, ClientAuth, ClientKey, ClientSecret, ConfigError, Credentials, Introspection, Issuer, KeySet, Profile,
     Requirement, ScopePolicy, Secret, Spared, Validator,
 };
 use serde_json::{Value, json as object};
 
-use super::{A, API, Call, Sent, World, json, unasked, words};
-use crate::rotation::{seconds, soon, waits};
+use super::{A, API, Sent, World, json, unasked, words};
+use crate::rotation::{seconds, soon};
 
 const SECRET: &str = "p@ss:w/rd+%= x";
 const LONG: &str = "a secret of more than 32 octets, as HS256 wants";
 
 /// A world whose issuer is asked as this client.
-fn world(auth: impl FnOnce(&TestIssuer) -> ClientAuth) -> World {
+pub(crate) fn world(auth: impl FnOnce(&TestIssuer) -> ClientAuth) -> World {
     World::of(|issuer| Issuer::introspect(A, Introspection::at(issuer.introspection_endpoint(), auth(issuer))), |it| it)
 }
 
@@ -199,12 +197,7 @@ fn a_private_key_signs_an_assertion_that_its_public_half_verifies() {
         for (key, named) in [
             (ClientKey::from_pem(algorithm, &pair.serialize_pem(), Some(&kid)).unwrap(), true),
             (ClientKey::from_pkcs8(algorithm, &pair.serialize_der(), None).unwrap(), false),
-            (
-                ClientKey::asked(move || {
-                    Ok::<_, ConfigError>(ClientKey::from_pkcs8(algorithm, &pair.serialize_der(), None)?)
-                }),
-                false,
-            ),
+            (ClientKey::asked(move || ClientKey::from_pkcs8(algorithm, &pair.serialize_der(), None)), false),
         ] {
             let world = believed(ClientAuth::private_key_jwt("client-1", key));
             let assertion = assertion(&question(&world));
@@ -218,183 +211,6 @@ fn a_private_key_signs_an_assertion_that_its_public_half_verifies() {
             is_sound(&verified(&assertion, client, A), A, &mut jtis);
         }
     }
-}
-
-/// A vault: counts how often it is asked, and gives what a test puts in.
-#[derive(Default)]
-struct Vault {
-    secret: Mutex<String>,
-    asked: AtomicUsize,
-    /// What it does instead.
-    trouble: Mutex<Trouble>,
-    opened: Condvar,
-}
-
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    #[default]
-    None,
-    Fails,
-    Panics,
-    Hangs,
-}
-
-impl Vault {
-    fn with(secret: &str) -> Arc<Self> {
-        Arc::new(Self { secret: Mutex::new(secret.to_owned()), ..Self::default() })
-    }
-
-    fn put(&self, secret: &str) {
-        *self.secret.lock().unwrap() = secret.to_owned();
-    }
-
-    fn trouble(&self, trouble: Trouble) {
-        *self.trouble.lock().unwrap() = trouble;
-        self.opened.notify_all();
-    }
-
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-
-    fn secret(self: &Arc<Self>) -> ClientSecret {
-        let vault = Arc::clone(self);
-        ClientSecret::asked(move || {
-            vault.asked.fetch_add(1, Ordering::SeqCst);
-            let trouble = *vault.trouble.lock().unwrap();
-            match trouble {
-                Trouble::None => {}
-                Trouble::Fails => return Err("the vault is sealed"),
-                Trouble::Panics => {
-                    let secret = vault.secret.lock().unwrap().clone();
-                    panic!("a test's own, with {secret}")
-                }
-                Trouble::Hangs => {
-                    let hangs = vault.trouble.lock().unwrap();
-                    drop(vault.opened.wait_while(hangs, |trouble| *trouble == Trouble::Hangs).unwrap());
-                }
-            }
-            Ok(vault.secret.lock().unwrap().clone())
-        })
-    }
-}
-
-/// A world whose client has its secret from a vault, and the vault.
-fn vaulted(secret: &str) -> (World, Arc<Vault>) {
-    let vault = Vault::with(secret);
-    (world(|_| ClientAuth::basic("api", vault.secret())), vault)
-}
-
-#[test]
-fn a_callback_is_asked_when_it_is_needed_and_once() {
-    let (world, vault) = vaulted("  api\n");
-    assert_eq!(vault.asked(), 0, "nobody needs it yet");
-    for _ in 0..5 {
-        assert!(world.validate(&world.token()).is_ok());
-    }
-    assert_eq!((vault.asked(), world.asked()), (1, 5), "a line end of a file is no part of it");
-}
-
-#[test]
-fn fault_row_26_a_rotated_secret_costs_no_failed_request() {
-    let (world, vault) = vaulted("api");
-    assert!(world.validate(&world.token()).is_ok());
-    world.issuer.client_secret("api", "newer");
-    vault.put("newer");
-    assert!(
-        world.validate(&world.token()).is_ok(),
-        "fault row 26: the callback is asked again, and the question sent again"
-    );
-    assert_eq!((vault.asked(), world.asked()), (2, 3), "fault row 26: once each");
-    assert!(world.validate(&world.token()).is_ok());
-    assert_eq!((vault.asked(), world.asked()), (2, 4));
-}
-
-#[test]
-fn fault_row_26_a_secret_that_is_late_costs_what_was_asked_until_it_comes() {
-    let (world, vault) = vaulted("api");
-    assert!(world.validate(&world.token()).is_ok());
-    world.issuer.client_secret("api", "newer");
-    for questions in 1..=3 {
-        unasked(world.validate(&world.token()));
-        assert_eq!(
-            (vault.asked(), world.asked()),
-            (1 + questions, 1 + 2 * questions as u64),
-            "once a question, no more"
-        );
-    }
-    vault.put("newer");
-    assert!(world.validate(&world.token()).is_ok(), "fault row 26: no failed request after the newer value");
-}
-
-#[test]
-fn twenty_questions_at_once_ask_a_callback_once() {
-    let (world, vault) = vaulted("api");
-    let tokens: Vec<_> = (0..20).map(|_| world.token()).collect();
-    vault.trouble(Trouble::Hangs);
-    let mut calls: Vec<Call<'_>> = tokens.iter().map(|token| world.call(token)).collect();
-    for call in &mut calls {
-        assert!(waits(call));
-    }
-    soon("it is asked", || vault.asked() == 1);
-    vault.trouble(Trouble::None);
-    for call in calls {
-        assert!(block_on(call).is_ok());
-    }
-    assert_eq!((vault.asked(), world.asked()), (1, 20));
-
-    // All of them hear 401, and it is asked once again.
-    world.issuer.client_secret("api", "newer");
-    vault.put("newer");
-    world.script(Fault::delay(seconds(1)).times(20));
-    let tokens: Vec<_> = (0..20).map(|_| world.token()).collect();
-    let mut calls: Vec<Call<'_>> = tokens.iter().map(|token| world.call(token)).collect();
-    for call in &mut calls {
-        assert!(waits(call));
-    }
-    soon("they are asked", || world.asked() == 40);
-    world.clock.advance(seconds(1));
-    for call in calls {
-        assert!(block_on(call).is_ok());
-    }
-    assert_eq!((vault.asked(), world.asked()), (2, 60));
-}
-
-#[test]
-fn a_callback_in_trouble_is_503_and_heals() {
-    for trouble in [Trouble::Fails, Trouble::Panics] {
-        let (world, vault) = vaulted("api");
-        vault.trouble(trouble);
-        let rejection = unasked(world.validate(&world.token()));
-        assert!(words(&rejection).contains("no secret to ask the issuer with"));
-        assert_eq!(words(&rejection).contains("the vault is sealed"), trouble == Trouble::Fails);
-        assert!(!words(&rejection).contains("with api"), "what a panic said is not told");
-        assert_eq!(world.told.last_of(1), "no_client_secret");
-        assert_eq!((vault.asked(), world.asked()), (1, 0));
-        vault.trouble(Trouble::None);
-        assert!(world.validate(&world.token()).is_ok());
-    }
-    let (world, vault) = vaulted(" \n");
-    assert!(words(&unasked(world.validate(&world.token()))).contains("empty secret"));
-    vault.put("api");
-    assert!(world.validate(&world.token()).is_ok());
-}
-
-#[test]
-fn a_callback_that_hangs_is_503_at_the_deadline() {
-    let (world, vault) = vaulted("api");
-    vault.trouble(Trouble::Hangs);
-    let (token, other) = (world.token(), world.token());
-    let mut call = world.call(&token);
-    assert!(waits(&mut call));
-    soon("it is asked", || vault.asked() == 1);
-    world.clock.advance(seconds(2));
-    unasked(block_on(call));
-    unasked(world.late(world.call(&other)));
-    assert_eq!((vault.asked(), world.asked()), (1, 0), "one at a time");
-    vault.trouble(Trouble::None);
-    soon("it heals when the callback comes back", || world.validate(&token).is_ok());
-    assert_eq!(vault.asked(), 1);
 }
 
 #[test]

@@ -11,12 +11,8 @@ use scopegate::testing::{Endpoint, Fault, TestClock};
 use scopegate::{Clock, Introspection, Issuer, Reason, Timestamp, Validator};
 use serde_json::json as object;
 
-use super::{A, API, B, Call, MILLISECOND, World, at, json, unasked};
+use super::{A, API, B, Call, MILLISECOND, World, at, json, same, unasked};
 use crate::rotation::{refused, seconds, soon, waits};
-
-fn same(settings: Introspection) -> Introspection {
-    settings
-}
 
 #[test]
 fn row_i22_no_validator_knows_what_another_was_told() {
@@ -312,80 +308,6 @@ fn a_predicate_may_have_others_forgotten() {
 }
 
 #[test]
-fn a_busy_token_never_waits_where_it_is_asked_about_ahead() {
-    let world = World::new(Introspection::ask_ahead);
-    let token = world.issuer.token().scope("read").lifetime(seconds(3600)).mint_opaque();
-    assert!(world.validate(&token).is_ok());
-    for round in 1..20 {
-        world.clock.advance(seconds(24) - MILLISECOND);
-        assert!(world.check(&token).is_ok());
-        assert_eq!(world.asked(), round, "not before the last fifth");
-        world.clock.advance(MILLISECOND);
-        for _ in 0..10 {
-            assert!(world.check(&token).is_ok(), "the old answer serves");
-        }
-        soon("it is asked once", || world.told.outcomes().len() as u64 == round + 1);
-    }
-    assert_eq!(world.asked(), 20);
-}
-
-#[test]
-fn nothing_is_asked_about_ahead_unless_that_was_said() {
-    let world = World::new(same);
-    let token = world.token();
-    assert!(world.validate(&token).is_ok());
-    world.clock.advance(seconds(30) - MILLISECOND);
-    for _ in 0..10 {
-        assert!(world.check(&token).is_ok() && world.validate(&token).is_ok());
-    }
-    // Whatever was sent before this is asked before it.
-    assert!(world.validate(&world.token()).is_ok());
-    assert_eq!(world.asked(), 2);
-}
-
-#[test]
-fn what_is_asked_ahead_and_fails_harms_nobody() {
-    let world = World::new(Introspection::ask_ahead);
-    let token = world.token();
-    assert!(world.validate(&token).is_ok());
-    world.script(Fault::status(500));
-    world.clock.advance(seconds(24));
-    assert!(world.validate(&token).is_ok());
-    assert_eq!(world.told.last_of(2), "status");
-    world.clock.advance(seconds(6) - MILLISECOND);
-    for _ in 0..10 {
-        assert!(world.check(&token).is_ok());
-    }
-    world.clock.advance(MILLISECOND);
-    unasked(world.validate(&token));
-    assert_eq!(world.asked(), 3, "it is not tried again and again");
-    world.issuer.recover();
-    assert!(world.validate(&token).is_ok());
-}
-
-#[test]
-fn what_is_asked_ahead_and_revoked_is_refused_from_then_on() {
-    let world = World::new(Introspection::ask_ahead);
-    let token = world.token();
-    assert!(world.validate(&token).is_ok());
-    world.issuer.revoke(&token);
-    world.clock.advance(seconds(24));
-    assert!(world.check(&token).is_ok());
-    soon("the newer answer counts", || world.check(&token).is_err());
-    assert_eq!(refused(world.check(&token)), Reason::Inactive);
-}
-
-#[test]
-fn what_is_not_remembered_is_not_asked_about_ahead() {
-    let world = World::new(|settings| settings.ask_ahead().remember(seconds(0)));
-    let token = world.token();
-    for questions in 1..=5 {
-        assert!(world.validate(&token).is_ok());
-        assert_eq!(world.asked(), questions);
-    }
-}
-
-#[test]
 fn calls_that_are_dropped_harm_nobody() {
     let world = World::new(same);
     let token = world.token();
@@ -442,7 +364,7 @@ fn a_thread_that_ends_with_open_questions_leaves_nobody_waiting() {
     let validator = builder.fetch(issuer.fetch()).clock(fragile).build().unwrap();
     let tokens: Vec<_> = (0..10).map(|_| issuer.token().scope("read").mint_opaque()).collect();
     let read = crate::rotation::read();
-    let presented: Vec<_> = tokens.iter().map(|token| scopegate::Credentials::bearer(token)).collect();
+    let presented: Vec<_> = tokens.iter().map(scopegate::Credentials::bearer).collect();
     issuer.script(Fault::hang());
     let mut calls: Vec<Call<'_>> = Vec::new();
     for presented in &presented {

@@ -2,14 +2,10 @@
 
 use futures_executor::block_on;
 use scopegate::testing::{Fault, TestIssuer};
-use scopegate::{Credentials, Introspection, Issuer, Reason, Rejection, Spared};
+use scopegate::{Credentials, Issuer, Reason, Rejection, Spared};
 
-use super::{A, B, Call, MILLISECOND, World, at, polled, unasked, words};
+use super::{A, B, Call, MILLISECOND, World, at, polled, same, unasked, words};
 use crate::rotation::{issuer, read, refused, seconds, soon, waits};
-
-fn same(settings: Introspection) -> Introspection {
-    settings
-}
 
 #[test]
 fn row_i19_a_thousand_requests_with_one_token_are_one_question() {

@@ -175,7 +175,9 @@ fn a_full_list_makes_room_of_what_is_over() {
 #[test]
 fn clones_share_what_is_denied_and_other_validators_do_not() {
     let (one, other) = (Way::Keys.world(), Way::Keys.world());
-    one.validator.clone().deny(&Denial::jwt_id(A, "token-7"), HOUR).unwrap();
+    let clone = one.validator.clone();
+    clone.deny(&Denial::jwt_id(A, "token-7"), HOUR).unwrap();
+    assert_eq!((clone.denials(), one.validator.denials()), (1, 1));
     assert_eq!(refused(one.validate(&token(&one).mint())), Reason::Revoked);
     assert!(other.validate(&token(&other).mint()).is_ok());
 }

@@ -1,0 +1,81 @@
+//! Tokens in use, which are asked about before they are forgotten.
+
+use scopegate::testing::Fault;
+use scopegate::{Introspection, Reason};
+
+use super::{MILLISECOND, World, same, unasked};
+use crate::rotation::{refused, seconds, soon};
+
+#[test]
+fn a_busy_token_never_waits_where_it_is_asked_about_ahead() {
+    let world = World::new(Introspection::ask_ahead);
+    let token = world.issuer.token().scope("read").lifetime(seconds(3600)).mint_opaque();
+    assert!(world.validate(&token).is_ok());
+    for round in 1..20 {
+        world.clock.advance(seconds(24) - MILLISECOND);
+        assert!(world.check(&token).is_ok());
+        assert_eq!(world.asked(), round, "not before the last fifth");
+        world.clock.advance(MILLISECOND);
+        for _ in 0..10 {
+            assert!(world.check(&token).is_ok(), "the old answer serves");
+        }
+        soon("it is asked once", || world.told.outcomes().len() as u64 == round + 1);
+    }
+    assert_eq!(world.asked(), 20);
+}
+
+#[test]
+fn nothing_is_asked_about_ahead_unless_that_was_said() {
+    let world = World::new(same);
+    let token = world.token();
+    assert!(world.validate(&token).is_ok());
+    world.clock.advance(seconds(30) - MILLISECOND);
+    for _ in 0..10 {
+        assert!(world.check(&token).is_ok() && world.validate(&token).is_ok());
+    }
+    // Whatever was sent before this is asked before it.
+    assert!(world.validate(&world.token()).is_ok());
+    assert_eq!(world.asked(), 2);
+}
+
+#[test]
+fn what_is_asked_ahead_and_fails_harms_nobody() {
+    let world = World::new(Introspection::ask_ahead);
+    let token = world.token();
+    assert!(world.validate(&token).is_ok());
+    world.script(Fault::status(500));
+    world.clock.advance(seconds(24));
+    assert!(world.validate(&token).is_ok());
+    assert_eq!(world.told.last_of(2), "status");
+    world.clock.advance(seconds(6) - MILLISECOND);
+    for _ in 0..10 {
+        assert!(world.check(&token).is_ok());
+    }
+    world.clock.advance(MILLISECOND);
+    unasked(world.validate(&token));
+    assert_eq!(world.asked(), 3, "it is not tried again and again");
+    world.issuer.recover();
+    assert!(world.validate(&token).is_ok());
+}
+
+#[test]
+fn what_is_asked_ahead_and_revoked_is_refused_from_then_on() {
+    let world = World::new(Introspection::ask_ahead);
+    let token = world.token();
+    assert!(world.validate(&token).is_ok());
+    world.issuer.revoke(&token);
+    world.clock.advance(seconds(24));
+    assert!(world.check(&token).is_ok());
+    soon("the newer answer counts", || world.check(&token).is_err());
+    assert_eq!(refused(world.check(&token)), Reason::Inactive);
+}
+
+#[test]
+fn what_is_not_remembered_is_not_asked_about_ahead() {
+    let world = World::new(|settings| settings.ask_ahead().remember(seconds(0)));
+    let token = world.token();
+    for questions in 1..=5 {
+        assert!(world.validate(&token).is_ok());
+        assert_eq!(world.asked(), questions);
+    }
+}
