@@ -283,13 +283,11 @@ impl ValidatorBuilder {
             #[cfg(feature = "driver")]
             restored,
             trusted: Trusted {
-                issuers,
                 resolved,
                 opaque,
                 memory,
                 denied: DenyList::new(self.denials),
-                leeway: self.leeway,
-                max_token: self.max_token,
+                ..Trusted::by_name(issuers, self.leeway, self.max_token)
             },
             clock,
             realm,

@@ -42,7 +42,8 @@ where
         // One measure holds both bounds: an entry counts at least as its share of the bytes.
         let share = u32::try_from(bounds.bytes.checked_div(bounds.entries).unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
         let weigh = move |key: &K, value: &V| u32::try_from(size(key, value)).unwrap_or(u32::MAX).max(share);
-        let capacity = if bounds.entries == 0 { 0 } else { bounds.bytes };
+        // An entry counts four GiB at most, so that few entries of any size may not have more room than that each.
+        let capacity = bounds.bytes.min(bounds.entries.saturating_mul(u32::MAX.into()));
         Self(Cache::builder().max_capacity(capacity).weigher(weigh).build_with_hasher(hasher))
     }
 

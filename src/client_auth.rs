@@ -121,6 +121,9 @@ impl ClientAuth {
             Some(Source::Value(secret)) if matches!(self.method, Method::SecretJwt(_)) && secret.len() < 32 => {
                 missing("a secret that signs has 32 octets or more")
             }
+            Some(Source::Value(token)) if matches!(self.method, Method::Bearer(_)) && bearer(token).is_err() => {
+                missing("the token has a character that no header has")
+            }
             _ => Ok(()),
         }
     }
@@ -175,7 +178,7 @@ impl ClientAuth {
                 headers.insert(AUTHORIZATION, basic(client_id, secret)?);
             }
             (Method::Bearer(_), Credential::Secret(token)) => {
-                headers.insert(AUTHORIZATION, sensitive(Zeroizing::new(format!("Bearer {}", token.as_str())))?);
+                headers.insert(AUTHORIZATION, bearer(token)?);
             }
             (Method::Post(_), Credential::Secret(secret)) => {
                 form.push(("client_id", plain(client_id)));
@@ -250,12 +253,16 @@ impl fmt::Debug for ClientAuth {
 fn basic(client_id: &str, secret: &str) -> Result<HeaderValue, &'static str> {
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let pair = Zeroizing::new(format!("{}:{}", encoded(client_id), *Zeroizing::new(encoded(secret))));
-    sensitive(Zeroizing::new(format!("Basic {}", *Zeroizing::new(base64url::encode_with_padding(pair.as_bytes())))))
+    sensitive(&Zeroizing::new(format!("Basic {}", *Zeroizing::new(base64url::encode_with_padding(pair.as_bytes())))))
 }
 
-fn sensitive(text: Zeroizing<String>) -> Result<HeaderValue, &'static str> {
+fn bearer(token: &str) -> Result<HeaderValue, &'static str> {
+    sensitive(&Zeroizing::new(format!("Bearer {token}")))
+}
+
+fn sensitive(text: &Zeroizing<String>) -> Result<HeaderValue, &'static str> {
     let mut value =
-        HeaderValue::from_str(&text).map_err(|_| "the client's secret has a character that no header has")?;
+        HeaderValue::from_str(text).map_err(|_| "the client's secret has a character that no header has")?;
     value.set_sensitive(true);
     Ok(value)
 }

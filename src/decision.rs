@@ -227,8 +227,9 @@ impl Asking<'_> {
         let retry_after = Some(standing.barred(self.now).saturating_add(SOON));
         let unasked = Refusal { reason: Reason::IntrospectionUnavailable, cause, retry_after };
         Err(match self.supply {
-            None | Some(Supply::LookAgain | Supply::Fetched) => Stop::Wanted(need(), unasked),
-            Some(Supply::Answered(_) | Supply::BudgetSpent | Supply::Unreachable(_)) => Stop::Refused(unasked),
+            // An answer that is good no more was forgotten on its way: the issuer may think otherwise by now.
+            None | Some(Supply::LookAgain | Supply::Fetched | Supply::Answered(_)) => Stop::Wanted(need(), unasked),
+            Some(Supply::BudgetSpent | Supply::Unreachable(_)) => Stop::Refused(unasked),
         })
     }
 }
@@ -248,6 +249,12 @@ impl Stop {
 }
 
 impl Trusted {
+    /// Of these issuers alone, with nothing remembered and nothing denied.
+    pub(crate) fn by_name(issuers: Arc<[TrustedIssuer]>, leeway: Duration, max_token: usize) -> Self {
+        let (opaque, memory, denied) = (OpaqueRoutes::default(), Arc::new(Memory::nothing()), DenyList::new(0));
+        Self { issuers, resolved: None, opaque, memory, denied, leeway, max_token }
+    }
+
     /// The issuer that the token names. Where only one is trusted the name is not read here: its own keys and rules judge it.
     fn route<'t>(
         &'t self,

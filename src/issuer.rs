@@ -217,7 +217,7 @@ impl Issuer {
         #[cfg(feature = "driver")]
         let remote = self.remote()?;
         #[cfg(feature = "driver")]
-        let (standing, asked) = self.asked(defaults, &audience, algorithms)?;
+        let (standing, asked) = self.asked(defaults, &audience, algorithms)?.unzip();
         #[cfg(feature = "driver")]
         let opaque_prefix = self.introspection.as_ref().and_then(|asked| asked.prefix().map(Into::into));
         #[cfg(not(feature = "driver"))]
@@ -229,6 +229,13 @@ impl Issuer {
             #[cfg(feature = "driver")]
             asked,
             opaque_prefix,
+            #[cfg(feature = "driver")]
+            keys: match (self.handed_over, &remote) {
+                (Some(keys), _) => keys,
+                (None, Some(_)) => Arc::new(KeyStore::remote(defaults.max_stale)),
+                (None, None) => Arc::new(KeyStore::unneeded()),
+            },
+            #[cfg(not(feature = "driver"))]
             keys: self.handed_over.unwrap_or_else(|| Arc::new(KeyStore::remote(defaults.max_stale))),
             #[cfg(feature = "driver")]
             remote,
@@ -367,8 +374,8 @@ impl Issuer {
         defaults: &Defaults,
         audience: &AudienceRule,
         algorithms: Algorithms,
-    ) -> Result<(Option<Arc<Standing>>, Option<Arc<Asked>>), ConfigError> {
-        let Some(introspection) = &self.introspection else { return Ok((None, None)) };
+    ) -> Result<Option<HowAsked>, ConfigError> {
+        let Some(introspection) = &self.introspection else { return Ok(None) };
         let is_asked_alone = self.judged_by() == JudgedBy::Introspection;
         let conflict = |setting, problem| Err(ConfigError::conflict(setting, &self.identifier, problem));
         match (&introspection.signed, &self.source) {
@@ -394,9 +401,13 @@ impl Issuer {
             asked.may_lack = MayLack { issuer: true, audience: true, kind: true };
         }
         let standing = Standing::new(defaults.next_number(), introspection.ahead());
-        Ok((Some(Arc::new(standing)), Some(Arc::new(asked))))
+        Ok(Some((Arc::new(standing), Arc::new(asked))))
     }
 }
+
+/// For the judge, and for the driver.
+#[cfg(feature = "driver")]
+type HowAsked = (Arc<Standing>, Arc<Asked>);
 
 /// An empty text names nobody.
 pub(crate) fn refuse_empty(audiences: &[String]) -> Result<(), ConfigError> {

@@ -35,7 +35,8 @@ const LOST: &str = "scopegate_events_lost_total";
 
 /// The label of issuers beyond the bound.
 const OTHER: &str = "other";
-const STATES: [KeyState; 4] = [KeyState::NeverLoaded, KeyState::Fresh, KeyState::Stale, KeyState::Expired];
+const STATES: [KeyState; 5] =
+    [KeyState::NeverLoaded, KeyState::Fresh, KeyState::Stale, KeyState::Expired, KeyState::NotNeeded];
 
 /// Counts what a validator does, for the recorder of [`metrics`](https://docs.rs/metrics): every judgement, and whatever
 /// happens to the keys.

@@ -86,7 +86,7 @@ impl Leftovers {
         self.lock().iter().flat_map(|saved| saved.left(now, limit)).collect()
     }
 
-    /// Held for as long as it takes to look something up, and never while anything is waited for.
+    /// Held for as long as it takes to look something up, or to read one key set, and never while anything is waited for.
     fn lock(&self) -> MutexGuard<'_, Option<SavedKeys>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -95,14 +95,19 @@ struct Denied {
 
 impl Denied {
     fn is_over(&self, now: Timestamp) -> bool {
-        let wall = now.unix_millis().saturating_sub(self.at.unix_millis());
-        let wall = Duration::from_millis(u64::try_from(wall).unwrap_or(0));
-        // Invariant 3.
-        wall >= self.lasting && now.uptime().saturating_sub(self.at.uptime()) >= self.lasting
+        self.lasted(now) >= self.lasting
     }
 
+    /// How long it has stood, by whichever clock says shorter (invariant 3).
+    fn lasted(&self, now: Timestamp) -> Duration {
+        let wall = now.unix_millis().saturating_sub(self.at.unix_millis());
+        let wall = Duration::from_millis(u64::try_from(wall).unwrap_or(0));
+        wall.min(now.uptime().saturating_sub(self.at.uptime()))
+    }
+
+    /// How long it stands yet, by whichever clock says longer.
     fn left(&self, now: Timestamp) -> Duration {
-        self.lasting.saturating_sub(now.uptime().saturating_sub(self.at.uptime()))
+        self.lasting.saturating_sub(self.lasted(now))
     }
 
     fn is_of(&self, issuer: &str, what: What, name: &str) -> bool {
@@ -220,3 +225,7 @@ impl fmt::Debug for DenyList {
         f.debug_struct("DenyList").field("length", &self.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "revocation/tests.rs"]
+mod tests;

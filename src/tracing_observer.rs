@@ -209,7 +209,7 @@ fn state_changed(issuer: &IssuerId, before: KeyState, after: KeyState) {
     let (issuer, before) = (issuer.as_str(), before.label());
     let label = after.label();
     match after {
-        KeyState::Fresh => {
+        KeyState::Fresh | KeyState::NotNeeded => {
             info!(name: "state_changed", target: KEYS, issuer, before, after = label, "keys are fresh");
         }
         KeyState::Stale => warn!(

@@ -15,7 +15,6 @@ use crate::Failure;
 /// Lies beside the repository, where its authors work.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/issuers/fault/faultproxy.mjs");
 const NONSENSE: &str = "<html>we will be back soon</html>";
-const SLOW: Duration = Duration::from_millis(300);
 
 /// Which proxy.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,7 +42,8 @@ impl Kind {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spoil {
     Nothing,
-    Slow,
+    /// Each answer comes so much later.
+    Slow(Duration),
     Garbage,
     /// Nobody listens.
     Gone,
@@ -93,7 +93,7 @@ impl Between {
                 proxy.recover()?;
                 match spoil {
                     Spoil::Nothing => {}
-                    Spoil::Slow => proxy.script(Fault::delay(SLOW)),
+                    Spoil::Slow(by) => proxy.script(Fault::delay(by)),
                     Spoil::Garbage => proxy.script(Fault::body(NONSENSE).at(Endpoint::Jwks)),
                     Spoil::Gone => proxy.refuse()?,
                 }
@@ -106,8 +106,8 @@ impl Between {
                 }
                 match spoil {
                     Spoil::Nothing => {}
-                    Spoil::Slow => {
-                        let millis = u64::try_from(SLOW.as_millis())?;
+                    Spoil::Slow(by) => {
+                        let millis = u64::try_from(by.as_millis())?;
                         proxy.tell("POST", "/fault", &json!({ "mode": "delay", "ms": millis }))?;
                     }
                     Spoil::Garbage => {

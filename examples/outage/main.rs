@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example outage                          # a story of 44 hours; writes target/outage/
-//! cargo run --release --example outage -- --self-test           # the figures that are promised, in full: minutes
+//! cargo run --release --example outage -- --self-test           # the figures that are promised, in full: minutes; they are in target/outage/ too
 //! cargo run --release --example outage -- --self-test --quick   # the same at a hundredth of the size
 //! ```
 //!
@@ -13,12 +13,16 @@
 
 mod between;
 mod dashboard;
+mod herd;
 mod issuer_process;
 mod picture;
+mod promises;
 #[path = "../../tests/it/watch/recorder.rs"]
 mod recorder;
+mod rotations;
 mod self_test;
 mod story;
+mod windows;
 mod world;
 
 use std::path::PathBuf;
@@ -47,8 +51,8 @@ fn main() -> ExitCode {
         [] => in_runtime(story::run(Scale::Full, kind, PathBuf::from("target/outage"))),
         ["--quick"] => in_runtime(story::run(Scale::Quick, kind, PathBuf::from("target/outage"))),
         ["--out", folder] => in_runtime(story::run(Scale::Full, kind, PathBuf::from(folder))),
-        ["--self-test"] => in_runtime(self_test::run(Scale::Full, kind)),
-        ["--self-test", "--quick"] => in_runtime(self_test::run(Scale::Quick, kind)),
+        ["--self-test"] => in_runtime(self_test::run(Scale::Full, kind, PathBuf::from("target/outage"))),
+        ["--self-test", "--quick"] => in_runtime(self_test::run(Scale::Quick, kind, PathBuf::from("target/outage"))),
         // Not for people: the issuer's process.
         [issuer_process::ARGUMENT, identifier] => issuer_process::serve(identifier),
         _ => {

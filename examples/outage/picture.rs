@@ -7,6 +7,7 @@ use scopegate::KeyState;
 use serde_json::json;
 
 use crate::Failure;
+use crate::between::Kind;
 use crate::story::{Mark, Sample};
 
 const WIDTH: f64 = 1000.0;
@@ -110,12 +111,21 @@ pub(crate) fn svg(samples: &[Sample], marks: &[Mark], end: Duration) -> String {
     out
 }
 
-pub(crate) fn json(samples: &[Sample], marks: &[Mark]) -> Result<String, Failure> {
+pub(crate) fn json((kind, step): (Kind, Duration), samples: &[Sample], marks: &[Mark]) -> Result<String, Failure> {
+    let sum = |count: fn(&Sample) -> u32| samples.iter().map(|sample| u64::from(count(sample))).sum::<u64>();
+    let totals = json!({
+        "requests": sum(|sample| sample.requests),
+        "accepted": sum(|sample| sample.accepted),
+        "false_rejects": sum(|sample| sample.false_rejects),
+        "unjudged": sum(|sample| sample.unjudged),
+        "fetches": samples.last().map_or(0, |sample| sample.fetches),
+    });
     let samples: Vec<_> = samples
         .iter()
         .map(|sample| {
             json!({
                 "at_seconds": sample.at.as_secs(),
+                "requests": sample.requests,
                 "accepted": sample.accepted,
                 "false_rejects": sample.false_rejects,
                 "unjudged": sample.unjudged,
@@ -127,5 +137,11 @@ pub(crate) fn json(samples: &[Sample], marks: &[Mark]) -> Result<String, Failure
         })
         .collect();
     let marks: Vec<_> = marks.iter().map(|(at, name)| json!({ "at_seconds": at.as_secs(), "what": name })).collect();
-    Ok(serde_json::to_string_pretty(&json!({ "marks": marks, "samples": samples }))?)
+    Ok(serde_json::to_string_pretty(&json!({
+        "between": kind.name(),
+        "step_seconds": step.as_secs(),
+        "totals": totals,
+        "marks": marks,
+        "samples": samples,
+    }))?)
 }

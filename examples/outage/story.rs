@@ -41,6 +41,7 @@ const ACTS: [(u64, &str, Act); 13] = [
     (43, "rotation without overlap", Act::Tell("rotate")),
 ];
 const END: Duration = hours(44);
+const SLOW: Duration = Duration::from_millis(300);
 /// Of each token.
 const LIFETIME: Duration = hours(2);
 
@@ -48,6 +49,7 @@ const LIFETIME: Duration = hours(2);
 pub(crate) struct Sample {
     /// Since the beginning.
     pub(crate) at: Duration,
+    pub(crate) requests: u32,
     pub(crate) accepted: u32,
     /// Good tokens that were answered with 401 or 403, or with 503 before the keys had expired.
     pub(crate) false_rejects: u32,
@@ -105,7 +107,7 @@ pub(crate) async fn run(scale: Scale, kind: Kind, folder: PathBuf) -> Result<(),
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("timeline.svg"), picture::svg(&samples, &marks, END))?;
     std::fs::write(folder.join("dashboard.svg"), dashboard::svg(&scrapes, END))?;
-    std::fs::write(folder.join("result.json"), picture::json(&samples, &marks)?)?;
+    std::fs::write(folder.join("result.json"), picture::json((kind, step), &samples, &marks)?)?;
     println!("the timeline and the dashboard are in {}", folder.display());
     let false_rejects: u32 = samples.iter().map(|sample| sample.false_rejects).sum();
     if samples.iter().all(|sample| sample.unjudged == 0) {
@@ -124,7 +126,7 @@ fn begin(world: &mut World, act: Act) -> Result<Act, Failure> {
             world.issuer.tell(word)?;
             return Ok(Act::Calm);
         }
-        Act::Slow => world.proxy.spoil(Spoil::Slow)?,
+        Act::Slow => world.proxy.spoil(Spoil::Slow(SLOW))?,
         Act::Garbage => world.proxy.spoil(Spoil::Garbage)?,
         Act::Outage => world.proxy.spoil(Spoil::Gone)?,
         Act::Calm => world.proxy.spoil(Spoil::Nothing)?,
@@ -164,7 +166,7 @@ async fn sample(
         times.push(uptime().saturating_sub(begun));
     }
     let (fetches, state) = (world.fetches()?, state(world));
-    Ok(Sample { at, accepted, false_rejects, unjudged, fetches, checks: spread(times), state })
+    Ok(Sample { at, requests, accepted, false_rejects, unjudged, fetches, checks: spread(times), state })
 }
 
 /// The live line; a line an hour where nobody watches.
@@ -176,8 +178,9 @@ fn tell(samples: &[Sample]) -> Result<(), Failure> {
     }
     let sum = |count: fn(&Sample) -> u32| samples.iter().map(count).sum::<u32>();
     let line = format!(
-        "{:>2} h  accepted {:>6}  false rejects {}  503 {:>5}  fetches {:>4}  check p50 {:>5.1} us p99.9 {:>6.1} us  {:?}",
+        "{:>2} h  requests {:>6}  accepted {:>6}  false rejects {}  503 {:>5}  fetches {:>4}  check p50 {:>5.1} us p99.9 {:>6.1} us  {:?}",
         last.at.as_secs().checked_div(HOUR.as_secs()).unwrap_or(0),
+        sum(|sample| sample.requests),
         sum(|sample| sample.accepted),
         sum(|sample| sample.false_rejects),
         sum(|sample| sample.unjudged),

@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) proxy: Between,
     pub(crate) validator: Validator,
     pub(crate) read: Requirement,
+    /// The API, to be served on more sockets than one.
+    pub(crate) router: Router,
     clock: TestClock,
     client: SendRequest<Empty<Bytes>>,
     server: JoinHandle<()>,
@@ -79,14 +81,15 @@ impl World {
         let policy = ScopePolicy::all(["read"])?;
         let router = Router::new().route("/", get(|| async { "here you are\n" }));
         let router = router.route_layer(validator.require(policy.clone()));
+        let api = router.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let stream = TcpStream::connect(listener.local_addr()?).await?;
         let server = tokio::spawn(async move {
-            let _ = axum::serve(listener, router).await;
+            let _ = axum::serve(listener, api).await;
         });
         let (client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(Self { issuer, proxy, validator, read: policy.into(), clock, client, server })
+        Ok(Self { issuer, proxy, validator, read: policy.into(), router, clock, client, server })
     }
 
     pub(crate) async fn warm(kind: Kind) -> Result<Self, Failure> {
@@ -95,9 +98,14 @@ impl World {
         Ok(world)
     }
 
-    /// With keys, an observer, and durations that are real.
+    /// Without keys, with an observer, and with durations that are real.
+    pub(crate) async fn cold(kind: Kind, observer: Arc<dyn Observe>) -> Result<Self, Failure> {
+        Self::with(kind, |clock, builder| builder.clock(Lively(clock)).observe(observer)).await
+    }
+
+    /// The same, with keys.
     pub(crate) async fn watched(kind: Kind, observer: Arc<dyn Observe>) -> Result<Self, Failure> {
-        let world = Self::with(kind, |clock, builder| builder.clock(Lively(clock)).observe(observer)).await?;
+        let world = Self::cold(kind, observer).await?;
         world.validator.warm_up().await?;
         Ok(world)
     }
@@ -170,10 +178,11 @@ pub(crate) fn with_unknown_key(token: &str, number: u64) -> String {
     format!("{}.{rest}", URL_SAFE_NO_PAD.encode(header))
 }
 
-/// The middle and the slowest of a thousand.
+/// The middle, and the slowest of a hundred and of a thousand.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Spread {
     pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
     pub(crate) p999: Duration,
 }
 
@@ -183,5 +192,5 @@ pub(crate) fn spread(mut times: Vec<Duration>) -> Spread {
         let place = times.len().saturating_mul(per_mille).checked_div(1000).unwrap_or(0);
         times.get(place.min(times.len().saturating_sub(1))).copied().unwrap_or_default()
     };
-    Spread { p50: at(500), p999: at(999) }
+    Spread { p50: at(500), p99: at(990), p999: at(999) }
 }

@@ -7,6 +7,7 @@
 //!    answers that were handed to somebody who has not used them yet.
 //! 5. Active tokens and all others lie apart, so that junk never makes a good token leave. Both are bounded, and nothing that a
 //!    failure says is kept at all.
+//! 6. What the program means by its tokens it is asked outside the lock: it may come back for more, take its time, or panic.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -207,9 +208,19 @@ impl Remembered {
         !self.is_void() && now.since(self.asked) < self.life
     }
 
-    /// Whether it is active, in the last fifth of its life, and not being asked about yet: time to, if somebody still uses it.
+    /// Whether the program means it. What panics cannot say that it does not.
+    fn is_meant_by(&self, meant: &dyn Fn(&AccessToken) -> bool) -> bool {
+        match &self.fact {
+            Fact::Active(token) => catch_unwind(AssertUnwindSafe(|| meant(token))).unwrap_or(true),
+            Fact::Bad(_) => false,
+        }
+    }
+
+    /// Whether it is active, in the last fifth of its life, and not being asked about yet: time to, if somebody still uses it. What is
+    /// not remembered at all has no life to end.
     pub(crate) fn is_about_to_end(&self, now: Timestamp) -> bool {
         matches!(self.fact, Fact::Active(_))
+            && !self.life.is_zero()
             && !self.is_renewed.load(Ordering::Relaxed)
             && now.since(self.asked) >= self.life.saturating_sub(self.life.checked_div(5).unwrap_or_default())
     }
@@ -246,7 +257,12 @@ struct Open {
     handed: HashMap<TokenText, Vec<Weak<Remembered>>>,
     /// At so many tokens those are left out whose answers nobody holds any more.
     swept_at: usize,
+    /// The bytes of tokens that came since: those of the dead are not counted by the tables that let them go.
+    unswept: usize,
 }
+
+/// So many bytes of tokens may come before the dead are swept out, however few they are.
+const MOST_UNSWEPT: usize = 4 * 1024 * 1024;
 
 /// A question that is not answered.
 struct Flight {
@@ -269,6 +285,11 @@ impl Memory {
             key.token.octets().len().saturating_add(remembered.size()).saturating_add(OVERHEAD)
         };
         Self { active: Bounded::new(bounds, size), others: Bounded::new(OTHERS, size), open: Mutex::default() }
+    }
+
+    /// One that keeps nothing.
+    pub(crate) fn nothing() -> Self {
+        Self::new(Bounds { entries: 0, bytes: 0 })
     }
 
     /// What is known of a token.
@@ -295,16 +316,19 @@ impl Memory {
     /// A question is answered. The answer is remembered and handed back, unless it is of what the program has forgotten meanwhile.
     pub(crate) fn answered(&self, flight: FlightId, remembered: Remembered) -> Option<Arc<Remembered>> {
         let mut open = self.lock();
-        let flight = open.flights.remove(&flight.0)?;
-        let is_meant = |meant: &Meant| match &remembered.fact {
-            // What panics cannot say that it does not mean this one.
-            Fact::Active(token) => catch_unwind(AssertUnwindSafe(|| meant(token))).unwrap_or(true),
-            Fact::Bad(_) => false,
-        };
-        // Invariant 4.
-        if flight.is_void || flight.meant.iter().any(is_meant) {
-            return None;
+        // Invariant 4. More may be meant while the program is asked, so the question stays open until there is nothing left to ask.
+        loop {
+            let meant = std::mem::take(&mut open.flights.get_mut(&flight.0)?.meant);
+            if meant.is_empty() {
+                break;
+            }
+            // Invariant 6.
+            drop(open);
+            let is_meant = meant.iter().any(|meant| remembered.is_meant_by(&**meant));
+            open = self.lock();
+            open.flights.get_mut(&flight.0)?.is_void |= is_meant;
         }
+        let flight = open.flights.remove(&flight.0).filter(|flight| !flight.is_void)?;
         let remembered = Arc::new(remembered);
         let (here, there) = match remembered.fact {
             Fact::Active(_) => (&self.active, &self.others),
@@ -336,9 +360,10 @@ impl Memory {
                 flight.meant.push(Arc::clone(meant));
             }
         }
-        let is_meant = |held: &Arc<Remembered>| matches!(&held.fact, Fact::Active(token) if meant(token));
-        let held = open.handed.values().flatten().filter_map(Weak::upgrade);
-        held.filter(is_meant).for_each(|held| held.void());
+        let held: Vec<_> = open.handed.values().flatten().filter_map(Weak::upgrade).collect();
+        // Invariant 6.
+        drop(open);
+        held.iter().filter(|held| held.is_meant_by(&**meant)).for_each(|held| held.void());
     }
 
     /// Writers come one at a time, so that what is forgotten is not put back behind their backs.
@@ -350,12 +375,18 @@ impl Memory {
 impl Open {
     fn hand(&mut self, token: TokenText, remembered: &Arc<Remembered>) {
         let is_held = |held: &Weak<Remembered>| held.strong_count() > 0;
-        if self.handed.len() >= self.swept_at {
+        if self.handed.len() >= self.swept_at || self.unswept >= MOST_UNSWEPT {
             self.handed.retain(|_, answers| answers.iter().any(is_held));
             self.swept_at = self.handed.len().saturating_mul(2).max(64);
+            self.unswept = 0;
         }
+        self.unswept = self.unswept.saturating_add(token.octets().len());
         let answers = self.handed.entry(token).or_default();
         answers.retain(is_held);
         answers.push(Arc::downgrade(remembered));
     }
 }
+
+#[cfg(all(test, feature = "driver"))]
+#[path = "memory/tests.rs"]
+mod tests;

@@ -38,7 +38,7 @@ pub(crate) enum Came {
 }
 
 /// The machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Mercy {
     allowance: Allowance,
     open: u32,
@@ -72,14 +72,25 @@ impl Mercy {
         }
     }
 
+    /// Goes on where another has left off whose questions were given up: what the issuer is owed does not end with its settings.
+    pub(crate) fn succeed(&mut self, other: &Self, now: Timestamp) {
+        let breaker = match other.breaker {
+            // Nobody tries any more, so the next one does.
+            Breaker::Trying => Breaker::Open(now.uptime()),
+            breaker => breaker,
+        };
+        *self = Self { allowance: self.allowance, open: 0, breaker, ..other.clone() };
+    }
+
     /// Whether a question may be asked, which then is open; or why not, and for how long at least.
     pub(crate) fn ask(&mut self, now: Timestamp) -> Result<(), (Spared, Duration)> {
         let uptime = now.uptime();
-        if self.open >= self.allowance.in_flight {
-            return Err((Spared::InFlight, Duration::ZERO));
-        }
+        // What lasts comes first, since whoever is refused is told when to come again.
         if let Some((spared, left)) = self.barred(now) {
             return Err((spared, left));
+        }
+        if self.open >= self.allowance.in_flight {
+            return Err((Spared::InFlight, Duration::ZERO));
         }
         let each = self.each();
         // A second's worth may be owed, less the one that is asked for.
@@ -182,7 +193,7 @@ mod tests {
         assert_eq!(asked.iter().filter(|at| **at == 0).count(), 100);
         for from in (0..4_000).step_by(10) {
             let within = asked.iter().filter(|at| (from..from + 1_000).contains(*at)).count();
-            assert!(within <= 200 && within >= 99, "{within} in the second from {from} ms");
+            assert!((99..=200).contains(&within), "{within} in the second from {from} ms");
         }
         assert_eq!(asked.len(), 100 + 499);
     }
@@ -228,6 +239,43 @@ mod tests {
         mercy.ask(at(6_000)).unwrap();
         mercy.came(Came::Unclear, at(6_100));
         assert!(mercy.ask(at(6_100)).is_ok() && mercy.ask(at(6_100)).is_err(), "the next one tries");
+    }
+
+    #[test]
+    fn whoever_is_refused_is_told_of_what_lasts_the_longest() {
+        let mut mercy = mercy(2, 1000);
+        mercy.ask(at(0)).unwrap();
+        mercy.ask(at(0)).unwrap();
+        mercy.came(Came::Failed(Some(Duration::from_secs(7))), at(0));
+        mercy.open = 2;
+        assert_eq!(mercy.ask(at(0)), Err((Spared::RetryAfter, Duration::from_secs(7))));
+        assert_eq!(mercy.ask(at(7_000)), Err((Spared::InFlight, Duration::ZERO)));
+    }
+
+    #[test]
+    fn new_settings_take_back_nothing_that_the_issuer_is_owed() {
+        let mut old = mercy(1000, 1000);
+        for _ in 0..20 {
+            old.ask(at(0)).unwrap();
+        }
+        for _ in 0..20 {
+            old.came(Came::Failed(None), at(0));
+        }
+        let successor = |old: &Mercy, millis: u64| {
+            let mut new = mercy(7, 1000);
+            new.succeed(old, at(millis));
+            new
+        };
+        let mut new = successor(&old, 100);
+        assert_eq!(new.ask(at(4_999)), Err((Spared::Breaker, Duration::from_millis(1))));
+        old.ask(at(5_000)).unwrap();
+        // The one that was to decide was given up, so another does.
+        let mut new_while_trying = successor(&old, 5_000);
+        for new in [&mut new, &mut new_while_trying] {
+            assert!(new.ask(at(5_000)).is_ok() && new.ask(at(5_000)).is_err());
+            new.came(Came::Well, at(5_000));
+            assert_eq!((0..10).filter(|_| new.ask(at(5_000)).is_ok()).count(), 7, "its own allowance");
+        }
     }
 
     #[test]

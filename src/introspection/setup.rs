@@ -190,11 +190,11 @@ impl Introspection {
         algorithms: Algorithms,
     ) -> Result<Asked, ConfigError> {
         self.auth.check()?;
-        bounded("remember", self.remember, REMEMBER, "longer than an hour")?;
-        bounded("remember_inactive", self.remember_inactive, REMEMBER_INACTIVE, "longer than a minute")?;
-        bounded("deadline", self.deadline, DEADLINE, "not between 100 ms and 10 s")?;
-        bounded("at_most_in_flight", self.allowance.in_flight, IN_FLIGHT, "not between 1 and 4,096")?;
-        bounded("at_most_per_second", self.allowance.per_second, PER_SECOND, "not between 1 and 100,000")?;
+        bounded("remember", &self.remember, &REMEMBER, "longer than an hour")?;
+        bounded("remember_inactive", &self.remember_inactive, &REMEMBER_INACTIVE, "longer than a minute")?;
+        bounded("deadline", &self.deadline, &DEADLINE, "not between 100 ms and 10 s")?;
+        bounded("at_most_in_flight", &self.allowance.in_flight, &IN_FLIGHT, "not between 1 and 4,096")?;
+        bounded("at_most_per_second", &self.allowance.per_second, &PER_SECOND, "not between 1 and 100,000")?;
         let place = match &self.place {
             None => AskedAt::WhereTheMetadataSays,
             Some(url) => match Endpoint::new(url, plain_http) {
@@ -248,11 +248,11 @@ impl Introspection {
 
 fn bounded<T: PartialOrd + fmt::Debug>(
     setting: &'static str,
-    value: T,
-    bounds: RangeInclusive<T>,
+    value: &T,
+    bounds: &RangeInclusive<T>,
     problem: &'static str,
 ) -> Result<(), ConfigError> {
-    if bounds.contains(&value) { Ok(()) } else { Err(ConfigError::invalid(setting, format!("{value:?}"), problem)) }
+    if bounds.contains(value) { Ok(()) } else { Err(ConfigError::invalid(setting, format!("{value:?}"), problem)) }
 }
 
 impl fmt::Debug for Introspection {
@@ -314,6 +314,7 @@ pub(crate) struct Asked {
 }
 
 /// Where it is asked.
+#[derive(PartialEq, Eq)]
 pub(crate) enum AskedAt {
     Endpoint(Endpoint),
     WhereTheMetadataSays,

@@ -34,6 +34,8 @@ pub(crate) struct Held {
 enum Origin {
     /// The program answers for them.
     Pushed,
+    /// There are none, and there never will be.
+    Unneeded,
     Remote(Box<Remote>),
 }
 
@@ -61,6 +63,12 @@ impl KeyStore {
         Self(ArcSwap::from_pointee(Held { keys: KeySet::default(), origin: Origin::Remote(Box::new(remote)) }))
     }
 
+    /// The store of an issuer whose tokens are judged without keys.
+    #[cfg(feature = "driver")]
+    pub(crate) fn unneeded() -> Self {
+        Self(ArcSwap::from_pointee(Held { keys: KeySet::default(), origin: Origin::Unneeded }))
+    }
+
     pub(crate) fn read(&self) -> Reading {
         self.0.load()
     }
@@ -86,6 +94,7 @@ impl Held {
         match &self.origin {
             Origin::Pushed if self.keys.keys().is_empty() && self.keys.left_out().is_empty() => KeyState::NeverLoaded,
             Origin::Pushed => KeyState::Fresh,
+            Origin::Unneeded => KeyState::NotNeeded,
             Origin::Remote(remote) => remote.published.state(now),
         }
     }
@@ -93,7 +102,7 @@ impl Held {
     /// What to think of a key that is not here.
     pub(crate) fn unknown_key(&self, kid: Option<&str>, now: Timestamp) -> UnknownKey {
         match &self.origin {
-            Origin::Pushed => UnknownKey::Absent,
+            Origin::Pushed | Origin::Unneeded => UnknownKey::Absent,
             Origin::Remote(remote) => remote.published.unknown_key(kid, now),
         }
     }
@@ -101,7 +110,7 @@ impl Held {
     /// What the network knows of them, where it can bring keys.
     pub(crate) const fn remote(&self) -> Option<&Remote> {
         match &self.origin {
-            Origin::Pushed => None,
+            Origin::Pushed | Origin::Unneeded => None,
             Origin::Remote(remote) => Some(remote),
         }
     }

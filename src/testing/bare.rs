@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::cache::Bounds;
 use crate::claims::read::ClaimNames;
 use crate::claims::rules::{AudienceRule, Binding, LeftOutDemands, MayLack, Profile, Rules};
 use crate::clock::Timestamp;
 use crate::credentials::Credentials;
 use crate::decision::{Proof, Trusted, Verdict, decide, prove};
 use crate::endpoint::PlainHttp;
-use crate::introspection::memory::{Fact, Memory};
+use crate::introspection::memory::Fact;
 use crate::introspection::response::Answer;
 use crate::issuer::{JudgedBy, TrustedIssuer};
 use crate::issuer_id::IssuerId;
@@ -22,10 +21,8 @@ use crate::jose::key_set::KeySet;
 use crate::jose::secret::Secret;
 use crate::keys::store::KeyStore;
 use crate::metadata::{ServerMetadata, WellKnown, check_resource, well_known};
-use crate::opaque::OpaqueRoutes;
 use crate::reason::Reason;
 use crate::requirement::Requirement;
-use crate::revocation::DenyList;
 use crate::token::AccessToken;
 use crate::wire::fetch::{FetchLimits, judge};
 
@@ -210,15 +207,7 @@ impl BareJudge {
                 },
             },
         };
-        Trusted {
-            issuers: [issuer].into(),
-            resolved: None,
-            opaque: OpaqueRoutes::default(),
-            memory: Arc::new(Memory::new(Bounds { entries: 0, bytes: 0 })),
-            denied: DenyList::new(0),
-            leeway: self.leeway,
-            max_token: 1 << 20,
-        }
+        Trusted::by_name([issuer].into(), self.leeway, 1 << 20)
     }
 }
 

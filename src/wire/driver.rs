@@ -402,3 +402,7 @@ impl Wake for Post {
 #[cfg(test)]
 #[path = "driver/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "driver/simulation.rs"]
+mod simulation;

@@ -14,8 +14,7 @@
 //! | 401 for an unknown key only from keys that could judge it (I11) | the model's own age, and what the issuer had |
 //! | keys come back within 6 s, a withdrawn key dies, an outage costs at most 16 requests | at the end of each life |
 //!
-//! I2 is held by the tests of tenants, I6 by nothing yet (there is no cache of tokens), I7 by the tests of claims, I8 by those of the
-//! layer, I9 and I13 by those of the driver.
+//! What else there is, with the driver, the stores and the judgement in it, is played by `wire/driver/simulation.rs`.
 //!
 //! `SCOPEGATE_SEEDS=1000000 cargo test --lib simulation` runs longer; `SCOPEGATE_SEED=17` replays one life and prints it.
 
@@ -472,7 +471,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn simulation_of_many_lives() {
+fn row_f28_row_j43_fault_row_18_simulation_of_many_lives() {
     let (seeds, print) = match number("SCOPEGATE_SEED") {
         Some(seed) => (seed..seed + 1, true),
         None => (0..number("SCOPEGATE_SEEDS").unwrap_or(SEEDS), false),

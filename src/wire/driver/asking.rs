@@ -1,5 +1,6 @@
 //! Asking issuers about tokens (RFC 7662): what `desk` decides is done here.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,20 +20,29 @@ use crate::keys::refresh::LONGEST_NAP;
 use crate::keys::store::KeyStore;
 use crate::metadata::{MetadataFault, ServerMetadata};
 use crate::observe::Event;
+use crate::reason::Cause;
 use crate::wire::discovery::{Forms, discover_where};
-use crate::wire::driver::desk::{Desk, Dispatch, Ended, Ready, Told};
+use crate::wire::driver::desk::{Desk, Dispatch, Ended, Left, Ready, Told};
 use crate::wire::driver::inbox::Message;
 use crate::wire::driver::{LONGEST_LOAD, Patience, Wire, addresses, unreachable};
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 
 impl Wire {
-    /// Makes a desk for an issuer that is asked, or a new one for new settings.
+    /// Makes a desk for an issuer that is asked, or a new one for new settings: it serves those too who waited at the old one.
     pub(super) fn open_desk(&mut self, issuer: &TrustedIssuer) {
-        let name = &issuer.rules.issuer;
-        match Desk::new(issuer, Arc::clone(&self.plan.memory)) {
-            Some(desk) => self.desks.insert(name.clone(), desk),
-            None => self.desks.remove(name.as_str()),
-        };
+        let (name, now) = (&issuer.rules.issuer, self.plan.clock.now());
+        let old = self.desks.remove(name.as_str());
+        let Some(mut desk) = Desk::new(issuer, Arc::clone(&self.plan.memory)) else { return };
+        let left = old.map_or_else(Vec::new, |old| desk.succeed(old, now));
+        self.desks.insert(name.clone(), desk);
+        for Left { token, since, waiting } in left {
+            for reply in waiting {
+                self.inquire(name, &token, Some(reply), now);
+            }
+            if let Some(desk) = self.desks.get_mut(name) {
+                desk.asked_since(&token, since);
+            }
+        }
     }
 
     /// Finds out what an issuer says of a token.
@@ -202,7 +212,7 @@ impl Errand {
             let question = Message::Needed { need, patience: Patience::OneAnswer, reply: Some(reply) };
             let is_sent = self.post.upgrade().is_some_and(|inbox| inbox.send(question).is_ok());
             match answer.await {
-                Ok(Supply::Fetched) if is_sent => {}
+                Ok(Supply::Fetched | Supply::LookAgain) if is_sent => {}
                 Ok(Supply::Unreachable(source)) => {
                     return Err(FetchError::Issuer { issuer: self.issuer.clone(), source });
                 }
@@ -233,11 +243,16 @@ async fn get_ready(
         None => {
             let asked = Arc::clone(asked);
             // It may read a file, or ask a vault.
-            let obtained = spawn_blocking(move || asked.auth.obtain()).await.map_err(FetchError::other)?;
-            obtained.map_err(|source| FetchError::NoClientSecret { source })?
+            let obtained = spawn_blocking(move || asked.auth.obtain()).await;
+            obtained.unwrap_or_else(|_| Err(panicked())).map_err(|source| FetchError::NoClientSecret { source })?
         }
     };
     Ok(Ready { endpoint, credential })
+}
+
+/// What a panic said may hold a secret, and the program has seen it already.
+fn panicked() -> Cause {
+    Arc::from(Box::<dyn Error + Send + Sync>::from("the callback panicked"))
 }
 
 async fn find(fetch: &dyn Fetch, asked: &Asked, now: Timestamp) -> Result<Endpoint, FetchError> {

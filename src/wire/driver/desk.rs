@@ -17,7 +17,7 @@ use crate::client_auth::Credential;
 use crate::clock::Timestamp;
 use crate::decision::Supply;
 use crate::endpoint::Endpoint;
-use crate::introspection::memory::{Fact, FlightId, Memory, Remembered, Standing, TokenText};
+use crate::introspection::memory::{Ahead, Fact, FlightId, Memory, Remembered, Standing, TokenText};
 use crate::introspection::mercy::{Came, Mercy};
 use crate::introspection::remote::is_unauthorized;
 use crate::introspection::response::Answer;
@@ -107,6 +107,13 @@ pub(super) struct Dispatch {
     pub(super) ready: Ready,
 }
 
+/// Who waited for a question that was given up.
+pub(super) struct Left {
+    pub(super) token: TokenText,
+    pub(super) since: Timestamp,
+    pub(super) waiting: Vec<oneshot::Sender<Supply>>,
+}
+
 /// What came of a question that has ended.
 pub(super) struct Ended {
     pub(super) took: Duration,
@@ -141,6 +148,28 @@ impl Desk {
         })
     }
 
+    /// Takes the place of a desk with older settings, whose questions are given up. Who waited there is handed back, with since when
+    /// and for what.
+    pub(super) fn succeed(&mut self, mut old: Self, now: Timestamp) -> Vec<Left> {
+        if self.asked.place == old.asked.place {
+            self.mercy.succeed(&old.mercy, now);
+            self.standing.bar(old.standing.barred(now), now);
+        }
+        let left = |(token, flight): (&TokenText, &mut Flight)| Left {
+            token: token.clone(),
+            since: flight.since,
+            waiting: std::mem::take(&mut flight.waiting),
+        };
+        old.flights.iter_mut().map(left).collect()
+    }
+
+    /// A question that has been waited for since then ends as if it had been asked then.
+    pub(super) fn asked_since(&mut self, token: &TokenText, since: Timestamp) {
+        if let Some(flight) = self.flights.get_mut(token) {
+            flight.since = since;
+        }
+    }
+
     /// Takes a question in; whether it is to be sent.
     pub(super) fn ask(
         &mut self,
@@ -149,12 +178,12 @@ impl Desk {
         now: Timestamp,
     ) -> (bool, Option<Told>) {
         // It may have been answered since it was found missing.
-        if let Some(known) = self.memory.recall(self.standing.asker, token.octets(), now) {
-            if !known.is_about_to_end(now) {
-                answer(reply, Supply::Answered(known));
-                return (false, None);
-            }
-            known.renew();
+        let known = self.memory.recall(self.standing.asker, token.octets(), now);
+        let is_ahead = self.standing.ahead == Ahead::Yes && reply.is_none();
+        // Whoever waits needs no newer one.
+        if let Some(known) = known.as_ref().filter(|known| !is_ahead || !known.is_about_to_end(now)) {
+            answer(reply, Supply::Answered(Arc::clone(known)));
+            return (false, None);
         }
         if reply.is_some() && self.waiting >= MOST_WAITING {
             answer(reply, unreachable("too many requests wait for this issuer"));
@@ -169,6 +198,9 @@ impl Desk {
             self.standing.bar(left, now);
             answer(reply, Supply::Unreachable(Arc::new(FetchError::Spared { why })));
             return (false, self.halted(why, now));
+        }
+        if let Some(known) = known {
+            known.renew();
         }
         self.waiting = self.waiting.saturating_add(reply.iter().len());
         let flight = Flight {

@@ -16,8 +16,6 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use super::*;
-use crate::cache::Bounds;
-use crate::introspection::memory::Memory;
 use crate::issuer::Issuer;
 use crate::keys::refresh::MAX_STALE;
 use crate::keys::refresh::jitter::Jitter;
@@ -108,7 +106,7 @@ impl Stage {
             issuers: [issuer].into(),
             tenants: None,
             defaults,
-            memory: Arc::new(Memory::new(Bounds { entries: 0, bytes: 0 })),
+            memory: Arc::new(Memory::nothing()),
             listeners: Listeners::default(),
             restored: [].into(),
             first: Arc::new(Once::new()),
@@ -176,7 +174,7 @@ impl Stage {
             let (reply, mut answer) = oneshot::channel();
             let need = Need::Keys { issuer: self.wire.slots.keys().next().unwrap().clone() };
             self.wire.read(Message::Needed { need, patience: Patience::OneAnswer, reply: Some(reply) });
-            if matches!(answer.try_recv(), Ok(Supply::Fetched)) {
+            if matches!(answer.try_recv(), Ok(Supply::Fetched | Supply::LookAgain)) {
                 return;
             }
             self.pass(Duration::from_secs(1));

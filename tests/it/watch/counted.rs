@@ -20,7 +20,7 @@ fn observer(kept: &Kept) -> MetricsObserver {
 /// Four series, one for each state.
 fn states(state: &str) -> Vec<(String, f64)> {
     let one = |each: &&str| (format!("scopegate_keys_state{{issuer={A:?},state={each:?}}}"), f64::from(*each == state));
-    ["never_loaded", "fresh", "stale", "expired"].iter().map(one).collect()
+    ["never_loaded", "fresh", "stale", "expired", "not_needed"].iter().map(one).collect()
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl Slot {
 
     /// Whether somebody waits for a place to ask for its keys anew, and may have it.
     pub(in crate::wire::driver) fn is_queued(&self) -> bool {
-        self.waiting.iter().any(|waiting| waiting.is_queued) && !self.refresh.is_fetching()
+        !self.refresh.is_fetching() && self.waiting.iter().any(|waiting| waiting.is_queued)
     }
 
     /// Gives an order for whoever waits for a place, whose time begins; or says why there is none.

@@ -1,0 +1,184 @@
+//! A JWT that its signature proves, and of which the issuer has the last word.
+
+use futures_executor::block_on;
+use scopegate::testing::{Endpoint, Fault, TestToken};
+use scopegate::{Algorithm, Credentials, Introspection, Issuer, Reason, Requirement, ScopePolicy, Secret};
+use serde_json::{Value, json as object};
+
+use super::{A, API, B, MILLISECOND, World, at, json, unasked};
+use crate::rotation::{refused, seconds, soon};
+
+fn both() -> World {
+    World::of(|issuer| Issuer::discover(A).and_introspect(at(issuer)), |builder| builder)
+}
+
+impl World {
+    fn jwt(&self) -> TestToken {
+        self.issuer.token().scope("read")
+    }
+}
+
+#[test]
+fn a_jwt_counts_if_its_signature_holds_and_the_issuer_says_so() {
+    let world = both();
+    let jwt = world.jwt().mint();
+    let accepted = world.validate(&jwt).unwrap();
+    assert_eq!((accepted.subject(), accepted.jwt_id().is_some()), (Some("user-1"), true));
+    let requests = world.issuer.requests();
+    assert_eq!((requests.metadata, requests.jwks, requests.introspection), (1, 1, 1));
+    assert!(world.check(&jwt).is_ok() && world.validate(&jwt).is_ok());
+    assert_eq!(world.asked(), 1, "what it said is remembered");
+    assert_eq!(world.way.question().field("token").unwrap(), jwt);
+}
+
+#[test]
+fn row_i25_a_jwt_that_was_revoked_is_refused_though_its_signature_holds() {
+    let world = both();
+    let (known, new) = (world.jwt().mint(), world.jwt().mint());
+    assert!(world.validate(&known).is_ok());
+    world.issuer.revoke(&known);
+    world.issuer.revoke(&new);
+    assert_eq!(refused(world.validate(&new)), Reason::Inactive, "I25");
+    world.clock.advance(seconds(30) - MILLISECOND);
+    assert!(world.check(&known).is_ok(), "I25 within the time that was said");
+    world.clock.advance(MILLISECOND);
+    assert_eq!(refused(world.validate(&known)), Reason::Inactive, "I25");
+}
+
+#[test]
+fn a_check_from_nothing_heals_itself() {
+    let world = both();
+    let jwt = world.jwt().mint();
+    assert_eq!(refused(world.check(&jwt)), Reason::KeysUnavailable);
+    soon("the keys, and then the issuer's word", || world.check(&jwt).is_ok());
+    let requests = world.issuer.requests();
+    assert_eq!((requests.jwks, requests.introspection), (1, 1));
+}
+
+#[test]
+fn a_key_that_is_not_known_yet_is_fetched_before_the_issuer_is_asked() {
+    let world = both();
+    assert!(world.validate(&world.jwt().mint()).is_ok());
+    world.issuer.rotate();
+    assert!(world.validate(&world.jwt().mint()).is_ok());
+    let requests = world.issuer.requests();
+    assert_eq!((requests.jwks, requests.introspection), (2, 2));
+}
+
+/// What comes of a good JWT with the scopes `read` and `admin` for which the issuer answers so.
+fn answered(answer: Value, demanded: &str) -> Result<(), Reason> {
+    let world = both();
+    let jwt = world.issuer.token().scope("read admin").mint();
+    world.way.answer(move |sent| (sent.method == "POST").then(|| json(200, answer.to_string())));
+    let demand = Requirement::from(ScopePolicy::all([demanded]).unwrap());
+    let presented = Credentials::bearer(&jwt);
+    let result = block_on(world.validator.validate(&presented, &demand));
+    let result = result.map(|_| ()).map_err(|rejection| rejection.reason());
+    let remembered = world.validator.check(&presented, &demand);
+    assert_eq!(remembered.map(|_| ()).map_err(|rejection| rejection.reason()), result);
+    result
+}
+
+#[test]
+fn an_answer_may_leave_out_what_the_jwt_has_proven_and_not_contradict_it() {
+    assert_eq!(answered(object!({"active": true}), "read"), Ok(()));
+    assert_eq!(answered(object!({"active": true, "iss": A, "aud": API, "token_type": "Bearer"}), "admin"), Ok(()));
+    for (contradiction, reason) in [
+        (object!({"active": true, "iss": B}), Reason::UntrustedIssuer),
+        (object!({"active": true, "aud": "https://other.example.test"}), Reason::WrongAudience),
+        (object!({"active": true, "token_type": "refresh_token"}), Reason::WrongType),
+        (object!({"active": true, "exp": 1_799_999_000}), Reason::Expired),
+        (object!({"active": true, "nbf": 1_800_001_000}), Reason::NotYetValid),
+        (object!({"active": true, "exp": "1800000300"}), Reason::MalformedClaim),
+        (object!({"active": true, "cnf": {"jkt": "x"}}), Reason::Unbound),
+        (object!({"active": false}), Reason::Inactive),
+    ] {
+        assert_eq!(answered(contradiction.clone(), "read"), Err(reason), "{contradiction}");
+    }
+}
+
+#[test]
+fn an_answer_with_fewer_scopes_narrows_and_one_with_more_does_not_widen() {
+    let answer = |scope: &str| object!({"active": true, "scope": scope});
+    assert_eq!(answered(answer("read"), "read"), Ok(()));
+    assert_eq!(answered(answer("read"), "admin"), Err(Reason::InsufficientScope));
+    assert_eq!(answered(answer(""), "read"), Err(Reason::InsufficientScope));
+    assert_eq!(answered(answer("read admin root"), "admin"), Ok(()));
+    assert_eq!(answered(answer("read admin root"), "root"), Err(Reason::InsufficientScope));
+}
+
+#[test]
+fn while_the_issuer_cannot_be_asked_no_signature_is_enough() {
+    let world = both();
+    let known = world.jwt().mint();
+    assert!(world.validate(&known).is_ok());
+    world.script(Fault::disconnect());
+    let new = world.jwt().mint();
+    unasked(world.validate(&new));
+    unasked(world.check(&new));
+    assert!(world.check(&known).is_ok(), "what is remembered serves for its time");
+    world.clock.advance(seconds(30));
+    unasked(world.validate(&known));
+    world.issuer.recover();
+    assert!(world.validate(&known).is_ok() && world.validate(&new).is_ok());
+}
+
+#[test]
+fn while_there_are_no_keys_nobody_is_asked_about_a_token() {
+    let world = both();
+    world.issuer.script(Fault::status(500).at(Endpoint::Jwks));
+    assert_eq!(refused(world.validate(&world.jwt().mint())), Reason::KeysUnavailable);
+    assert_eq!(world.asked(), 0);
+}
+
+#[test]
+fn a_jwt_that_is_bad_in_itself_causes_no_question() {
+    let world = both();
+    assert!(world.validate(&world.jwt().mint()).is_ok());
+    for (token, reason) in [
+        (world.jwt().expired(), Reason::Expired),
+        (world.jwt().not_yet_valid(), Reason::NotYetValid),
+        (world.jwt().signed_by_stranger(), Reason::BadSignature),
+        (world.jwt().tampered(), Reason::BadSignature),
+        (world.jwt().unsigned(), Reason::AlgorithmRefused),
+        (world.jwt().audience("https://other.example.test"), Reason::WrongAudience),
+        (world.jwt().claim("iss", B), Reason::UntrustedIssuer),
+        (world.jwt().typ("JWT"), Reason::WrongType),
+        (world.jwt().id_token(), Reason::WrongType),
+        (world.jwt().without("sub"), Reason::MissingClaim),
+        (world.jwt().header("kid", "nobodys"), Reason::UnknownKey),
+    ] {
+        let token = token.mint();
+        assert_eq!(refused(world.validate(&token)), reason);
+        assert!(world.check(&token).is_err());
+    }
+    for opaque in ["opaque", "a.b.c", "..", "eyJhbGciOiJub25lIn0.e30."] {
+        assert!(matches!(refused(world.validate(opaque)), Reason::Malformed | Reason::AlgorithmRefused), "{opaque}");
+    }
+    assert_eq!(world.asked(), 1);
+}
+
+#[test]
+fn tokens_under_a_shared_secret_are_asked_about_too() {
+    let octets = "a secret that has 32 octets, yes";
+    let secret = Secret::new(Algorithm::Hs256, octets).unwrap();
+    let world = World::of(|issuer| Issuer::secrets(A, [secret]).and_introspect(at(issuer)), |builder| builder);
+    world.way.answer(|sent| (sent.method == "POST").then(|| json(200, r#"{"active":true}"#)));
+    let jwt = world.jwt().signed_with_secret(Algorithm::Hs256, octets.as_bytes()).without_header("kid").mint();
+    assert!(world.validate(&jwt).is_ok());
+    world.way.answer(|sent| (sent.method == "POST").then(|| json(200, r#"{"active":false}"#)));
+    world.validator.forget(&jwt);
+    assert_eq!(refused(world.validate(&jwt)), Reason::Inactive);
+    assert_eq!(world.issuer.requests().jwks, 0);
+}
+
+#[test]
+fn a_busy_jwt_is_asked_about_ahead_where_that_was_said() {
+    let world =
+        World::of(|issuer| Issuer::discover(A).and_introspect(Introspection::ask_ahead(at(issuer))), |builder| builder);
+    let jwt = world.jwt().mint();
+    assert!(world.validate(&jwt).is_ok());
+    world.clock.advance(seconds(24));
+    assert!(world.check(&jwt).is_ok());
+    soon("it is asked about", || world.asked() == 2);
+}
