@@ -218,7 +218,7 @@ impl Issuer {
         #[cfg(feature = "driver")]
         let remote = self.remote()?;
         #[cfg(feature = "driver")]
-        let fetched = remote.as_ref().map(|remote| remote.max_stale);
+        let fetched = remote.as_ref().map(|_| defaults.max_stale);
         #[cfg(feature = "driver")]
         let (standing, asked) = self.asked(defaults, &audience, algorithms)?.unzip();
         #[cfg(feature = "driver")]

@@ -211,8 +211,6 @@ class Glewlwyd(Server):
         raise Trouble("rnbyc makes no key whose coordinates are whole")
 
 
-
-
 def is_whole(key: dict[str, str]) -> bool:
     """It leaves out zeros at the beginning of a coordinate, in one key of a hundred, which RFC 7518 s6.2.1.2 does not allow."""
     lengths = {"ec256": 43, "ec384": 64}
