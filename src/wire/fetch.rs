@@ -147,6 +147,12 @@ pub enum FetchError {
         /// Why not.
         why: Spared,
     },
+    /// The issuer does not believe that this program is who it says (RFC 6749 s5.2, `invalid_client`).
+    #[error("the issuer does not accept this program's credentials (status {status})")]
+    ClientRefused {
+        /// The status of the answer.
+        status: StatusCode,
+    },
     /// The callback of a [`ClientSecret`](crate::ClientSecret) or a [`ClientKey`](crate::ClientKey) had nothing to give.
     #[error("there is no secret to ask the issuer with")]
     NoClientSecret {
@@ -199,6 +205,7 @@ impl FetchError {
             Self::TooLarge { .. } => "too_large",
             Self::Unusable { .. } => "unusable",
             Self::Spared { why } => why.label(),
+            Self::ClientRefused { .. } => "client_refused",
             Self::NoClientSecret { .. } => "no_client_secret",
             Self::Issuer { .. } => "issuer",
             Self::Other { .. } => "other",

@@ -19,7 +19,6 @@ use crate::decision::Supply;
 use crate::endpoint::Endpoint;
 use crate::introspection::memory::{Ahead, Fact, FlightId, Memory, Remembered, Standing, TokenText};
 use crate::introspection::mercy::{Came, Mercy};
-use crate::introspection::remote::is_unauthorized;
 use crate::introspection::response::Answer;
 use crate::introspection::setup::{Asked, AskedAt};
 use crate::issuer::TrustedIssuer;
@@ -306,7 +305,10 @@ impl Desk {
             Ok(answer) => answer,
             Err(error) => {
                 // Invariant 4.
-                if is_unauthorized(&error) && self.asked.auth.at_hand().is_none() && !flight.is_renewed {
+                if matches!(error, FetchError::ClientRefused { .. })
+                    && self.asked.auth.at_hand().is_none()
+                    && !flight.is_renewed
+                {
                     flight.is_renewed = true;
                     if flight.generation == self.generation {
                         self.ready = None;
