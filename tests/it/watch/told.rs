@@ -1,5 +1,7 @@
 //! What `tracing` is told.
 
+use scopegate::{IntrospectionOutcome, Reason, Spared};
+
 use super::*;
 
 /// What is told of one event, by an observer that has heard nothing else.
@@ -71,6 +73,36 @@ fn every_event_has_its_level_its_target_its_name_and_its_fields() {
         (
             Event::SaveFailed { error: broken("disk full") },
             r#"WARN scopegate::keys save_failed: message=keys could not be saved error="disk full""#.to_owned(),
+        ),
+        (
+            introspected(IntrospectionOutcome::Active),
+            format!(
+                r#"DEBUG scopegate::introspection introspected: message=the issuer was asked about a token {issuer} took_seconds=0.25 outcome="active""#
+            ),
+        ),
+        (
+            introspected(IntrospectionOutcome::Refused(Reason::Inactive)),
+            format!(
+                r#"DEBUG scopegate::introspection introspected: message=the issuer was asked about a token {issuer} took_seconds=0.25 outcome="inactive""#
+            ),
+        ),
+        (
+            introspected(unanswered("503")),
+            format!(
+                r#"WARN scopegate::introspection introspection_failed: message=the issuer did not say what a token is worth {issuer} took_seconds=0.25 outcome="status" error="503""#
+            ),
+        ),
+        (
+            Event::IntrospectionHalted { issuer: a(), why: Spared::RetryAfter },
+            format!(
+                r#"WARN scopegate::introspection introspection_halted: message=the issuer is not asked about tokens for a while {issuer} why="retry_after""#
+            ),
+        ),
+        (
+            Event::IntrospectionResumed { issuer: a() },
+            format!(
+                r#"INFO scopegate::introspection introspection_resumed: message=the issuer is asked about tokens again {issuer}"#
+            ),
         ),
         (
             Event::Lost { events: 7 },
