@@ -112,7 +112,9 @@ impl Waiting {
             (Patience::Until(limit) | Patience::Success(limit), _) => limit,
             // The others wait for somebody else: the resolver, or the issuer's word on a token.
             (Patience::OneAnswer, Need::Keys { .. } | Need::Fresh { .. }) => WAIT_FOR_KEYS,
-            (Patience::OneAnswer, Need::Issuer { .. } | Need::Introspection { .. }) => WAIT_FOR_KEYS,
+            (Patience::OneAnswer, Need::Issuer { .. } | Need::Introspection { .. } | Need::Asking { .. }) => {
+                WAIT_FOR_KEYS
+            }
             (Patience::OneAnswer, Need::UnknownKey { .. } | Need::RenamedKey { .. }) => WAIT_FOR_UNKNOWN_KEY,
         }
     }
@@ -252,7 +254,7 @@ impl Slot {
     /// Asks the refresh machine what to do about a need.
     pub(super) fn step(&mut self, need: &Need, now: Timestamp) -> Step {
         let unknown = match need {
-            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } => {
+            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } | Need::Asking { .. } => {
                 if self.refresh.usable(now) {
                     return Step::Settled(Supply::Fetched);
                 }
@@ -426,7 +428,9 @@ impl Slot {
     /// Whether the keys at hand answer the need.
     fn brought(&self, need: &Need, now: Timestamp) -> bool {
         match need {
-            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } => self.refresh.usable(now),
+            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } | Need::Asking { .. } => {
+                self.refresh.usable(now)
+            }
             // What was fetched for an order that is older than the question may be older too.
             Need::Fresh { .. } | Need::RenamedKey { .. } => false,
             Need::UnknownKey { kid, .. } => kid.as_deref().is_some_and(|kid| self.has(kid)),
