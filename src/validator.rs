@@ -348,7 +348,8 @@ impl Validator {
         self.0.trusted.memory.forget(token.as_bytes());
     }
 
-    /// The same for each active token of which this is true, answers that are still on their way included.
+    /// The same for each active token of which this is true, answers that are still on their way included: of those it is asked on the
+    /// thread of the driver, when they come, so it should not take long. Where it panics, that counts as true.
     ///
     /// ```
     /// # use scopegate::{ClientAuth, Introspection, Issuer, Validator};
