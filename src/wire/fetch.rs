@@ -167,6 +167,14 @@ pub enum FetchError {
         /// Why.
         source: Arc<dyn Error + Send + Sync>,
     },
+    /// It could not be found out what it takes to ask an issuer about tokens (RFC 7662): where, or as whom.
+    #[error("the issuer {issuer} cannot be asked about tokens")]
+    Introspection {
+        /// The issuer.
+        issuer: IssuerId,
+        /// Why.
+        source: Arc<dyn Error + Send + Sync>,
+    },
     /// A [`Fetch`] that does not belong to this crate failed in a way of its own.
     #[error("the fetch failed")]
     Other {
@@ -208,6 +216,7 @@ impl FetchError {
             Self::ClientRefused { .. } => "client_refused",
             Self::NoClientSecret { .. } => "no_client_secret",
             Self::Issuer { .. } => "issuer",
+            Self::Introspection { .. } => "introspection",
             Self::Other { .. } => "other",
         }
     }

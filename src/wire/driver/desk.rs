@@ -25,6 +25,7 @@ use crate::issuer::TrustedIssuer;
 use crate::issuer_id::IssuerId;
 use crate::keys::store::KeyStore;
 use crate::observe::{IntrospectionOutcome, Spared};
+use crate::wire::driver::expecting::Expecting;
 use crate::wire::driver::{MOST_WAITING, unreachable};
 use crate::wire::fetch::FetchError;
 
@@ -58,6 +59,7 @@ pub(super) struct Desk {
     flights: HashMap<TokenText, Flight>,
     waiting: usize,
     halt: Option<Halt>,
+    pub(super) expecting: Expecting,
 }
 
 /// What it takes to ask.
@@ -144,6 +146,7 @@ impl Desk {
             flights: HashMap::new(),
             waiting: 0,
             halt: None,
+            expecting: Expecting::default(),
         })
     }
 
@@ -248,6 +251,11 @@ impl Desk {
         Some((endpoint, credential))
     }
 
+    /// Whether it is known what it takes to ask.
+    pub(super) const fn is_ready(&self) -> bool {
+        self.ready.is_some()
+    }
+
     fn known_endpoint(&self) -> Option<Endpoint> {
         match &self.asked.place {
             AskedAt::Endpoint(endpoint) => Some(endpoint.clone()),
@@ -270,12 +278,14 @@ impl Desk {
                 self.ready = Some(ready);
                 self.generation = self.generation.wrapping_add(1);
                 self.is_doubtful = false;
+                self.expecting.met();
                 (parked, Vec::new())
             }
             // Where it was asked until now, it is asked on.
             Err(_) if self.ready.is_some() => (parked, Vec::new()),
             Err(error) => {
                 let error = Arc::new(error);
+                self.expecting.failed(&error, now);
                 let mut came = came_of(&error);
                 let end = |token: &TokenText| {
                     let ended = self.fail(token, &error, came, now);
@@ -362,9 +372,10 @@ impl Desk {
         late.iter().filter_map(|token| self.fail(token, &error, Came::Failed(None), now)).collect()
     }
 
-    /// How long until a question's time is over.
+    /// How long until something is due here.
     pub(super) fn next_wake(&self, now: Timestamp) -> Option<Duration> {
-        self.flights.values().map(|flight| left(flight, self.asked.deadline, now)).min()
+        let flights = self.flights.values().map(|flight| left(flight, self.asked.deadline, now)).min();
+        [flights, self.expecting.next_wake(now)].into_iter().flatten().min()
     }
 
     fn fail(&mut self, token: &TokenText, error: &Arc<FetchError>, came: Came, now: Timestamp) -> Option<Ended> {
