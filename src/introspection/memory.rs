@@ -83,14 +83,17 @@ impl Standing {
 
     /// It is not asked for so long.
     pub(crate) fn bar(&self, left: Duration, now: Timestamp) {
-        let until = now.uptime().saturating_add(left).as_millis();
-        self.barred_until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.barred_until.store(millis(now.uptime().saturating_add(left)), Ordering::Relaxed);
     }
 
     /// How long it is not asked.
     pub(crate) fn barred(&self, now: Timestamp) -> Duration {
         Duration::from_millis(self.barred_until.load(Ordering::Relaxed)).saturating_sub(now.uptime())
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whom was asked, under which settings: no two issuers of a validator have the same.
@@ -162,8 +165,8 @@ pub(crate) struct Remembered {
     lasts: Option<Duration>,
     /// The program has forgotten it.
     is_void: AtomicBool,
-    /// It is being asked about again, since it is about to be forgotten.
-    is_renewed: AtomicBool,
+    /// The uptime, in milliseconds, from which it may be asked about ahead; never where it is being.
+    ahead_from: AtomicU64,
 }
 
 impl Remembered {
@@ -176,7 +179,7 @@ impl Remembered {
             }),
             Fact::Bad(_) => None,
         };
-        Self { fact, asker, asked, life, lasts, is_void: AtomicBool::new(false), is_renewed: AtomicBool::new(false) }
+        Self { fact, asker, asked, life, lasts, is_void: AtomicBool::new(false), ahead_from: AtomicU64::new(0) }
     }
 
     /// The token, or why not, at this time.
@@ -221,13 +224,19 @@ impl Remembered {
     pub(crate) fn is_about_to_end(&self, now: Timestamp) -> bool {
         matches!(self.fact, Fact::Active(_))
             && !self.life.is_zero()
-            && !self.is_renewed.load(Ordering::Relaxed)
+            && millis(now.uptime()) >= self.ahead_from.load(Ordering::Relaxed)
             && now.since(self.asked) >= self.life.saturating_sub(self.life.checked_div(5).unwrap_or_default())
     }
 
     /// It is being asked about again.
     pub(crate) fn renew(&self) {
-        self.is_renewed.store(true, Ordering::Relaxed);
+        self.ahead_from.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// The issuer is not asked just now: it is not tried for so long, however busy the token is.
+    #[cfg(feature = "driver")]
+    pub(crate) fn put_off(&self, left: Duration, now: Timestamp) {
+        self.ahead_from.store(millis(now.uptime().saturating_add(left)), Ordering::Relaxed);
     }
 
     fn size(&self) -> usize {

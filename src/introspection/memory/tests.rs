@@ -106,8 +106,10 @@ fn what_is_remembered_for_no_time_is_handed_back_and_not_kept() {
 fn the_last_fifth_of_a_life_is_when_it_is_about_to_end() {
     let fact = remembered(active("x"), 0);
     assert!(!fact.is_about_to_end(at(23)) && fact.is_about_to_end(at(24)));
+    fact.put_off(Duration::from_secs(2), at(24));
+    assert!(!fact.is_about_to_end(at(25)) && fact.is_about_to_end(at(26)), "its issuer was not to be asked");
     fact.renew();
-    assert!(!fact.is_about_to_end(at(24)), "it is being asked about");
+    assert!(!fact.is_about_to_end(at(29)), "it is being asked about");
     assert!(!remembered(inactive(), 0).is_about_to_end(at(29)));
 }
 

@@ -33,6 +33,8 @@ use crate::wire::fetch::FetchError;
 const METADATA_AGE: Duration = Duration::from_secs(60 * 60);
 /// How soon it is read again where the endpoint is not what it was.
 const METADATA_AGE_IN_DOUBT: Duration = Duration::from_secs(60);
+/// How soon a token in use is tried again, where its issuer is not asked just now.
+const PUT_OFF: Duration = Duration::from_secs(1);
 /// How often it is told that the issuer is spared.
 const TOLD_EACH: Duration = Duration::from_secs(1);
 
@@ -198,6 +200,9 @@ impl Desk {
         }
         if let Err((why, left)) = self.mercy.ask(now) {
             self.standing.bar(left, now);
+            if let Some(known) = known {
+                known.put_off(left.max(PUT_OFF), now);
+            }
             answer(reply, Supply::Unreachable(Arc::new(FetchError::Spared { why })));
             return (false, self.halted(why, now));
         }

@@ -1,10 +1,11 @@
 //! Tokens in use, which are asked about before they are forgotten.
 
+use futures_executor::block_on;
 use scopegate::testing::Fault;
-use scopegate::{Introspection, Reason};
+use scopegate::{Introspection, Reason, Spared};
 
 use super::{MILLISECOND, World, same, unasked};
-use crate::rotation::{refused, seconds, soon};
+use crate::rotation::{refused, seconds, soon, waits};
 
 #[test]
 fn a_busy_token_never_waits_where_it_is_asked_about_ahead() {
@@ -78,4 +79,28 @@ fn what_is_not_remembered_is_not_asked_about_ahead() {
         assert!(world.validate(&token).is_ok());
         assert_eq!(world.asked(), questions);
     }
+}
+
+#[test]
+fn where_the_issuer_is_not_asked_just_now_a_token_in_use_is_tried_again_a_second_later() {
+    let world = World::new(|settings| settings.ask_ahead().at_most_in_flight(1));
+    let (busy, other) = (world.token(), world.token());
+    assert!(world.validate(&busy).is_ok());
+    world.clock.advance(seconds(24));
+    world.script(Fault::delay(seconds(1)).times(1));
+    let mut call = world.call(&other);
+    assert!(waits(&mut call));
+    soon("the one question that may be open is", || world.asked() == 2);
+    for _ in 0..100 {
+        assert!(world.check(&busy).is_ok(), "the old answer serves");
+    }
+    soon("it is told", || world.told.halts() == [Some(Spared::InFlight)]);
+    world.clock.advance(seconds(1));
+    assert!(block_on(call).is_ok());
+    // A check of before may have been heard after the clock was turned.
+    soon("it is asked about", || {
+        world.clock.advance(MILLISECOND * 10);
+        assert!(world.check(&busy).is_ok());
+        world.asked() == 3
+    });
 }

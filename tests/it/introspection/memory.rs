@@ -7,7 +7,7 @@ use std::task::Waker;
 use std::thread;
 
 use futures_executor::block_on;
-use scopegate::testing::{Endpoint, Fault, TestClock};
+use scopegate::testing::{Fault, TestClock};
 use scopegate::{Clock, Introspection, Issuer, Reason, Timestamp, Validator};
 use serde_json::json as object;
 
@@ -248,10 +248,7 @@ fn what_was_handed_to_a_call_that_has_not_looked_yet_is_forgotten_too() {
     for settings in [same, |settings: Introspection| settings.remember(seconds(0))] {
         let world = World::new(settings);
         let token = world.token();
-        world.issuer.script(Fault::delay(seconds(1)).at(Endpoint::Introspection).times(1));
-        let mut call = world.call(&token);
-        assert!(waits(&mut call));
-        soon("the issuer is asked", || world.asked() == 1);
+        let call = opened(&world, &token);
         world.clock.advance(seconds(1));
         // The answer lies in the call's own line when this is told.
         assert_eq!(world.told.last_of(1), "active");
