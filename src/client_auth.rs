@@ -323,6 +323,7 @@ impl ClientSecret {
     /// A secret that the program is asked for when it is first needed, and again once when the server answers 401.
     ///
     /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
+    /// It must come back: one that never does is asked again each 20 s, and each time holds a thread.
     /// Spaces and line ends around the secret are left out, so that a file may be read as it is.
     #[must_use]
     pub fn asked<E: Into<Box<dyn Error + Send + Sync>>>(
@@ -393,6 +394,7 @@ impl ClientKey {
     /// A key that the program is asked for when it is first needed, and again once when the server answers 401.
     ///
     /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
+    /// It must come back: one that never does is asked again each 20 s, and each time holds a thread.
     #[must_use]
     pub fn asked<E: Into<Box<dyn Error + Send + Sync>>>(
         ask: impl Fn() -> Result<Self, E> + Send + Sync + 'static,

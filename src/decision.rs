@@ -79,6 +79,8 @@ pub(crate) enum Need {
     RenamedKey { issuer: IssuerId },
     /// What this issuer says of a token.
     Introspection { issuer: IssuerId, token: TokenText },
+    /// What it takes to ask this issuer about tokens. No judgement states it: the program asks.
+    Asking { issuer: IssuerId },
     /// This issuer's keys anew, whatever their age. No judgement states it: the program asks.
     Fresh { issuer: IssuerId },
 }

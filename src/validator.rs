@@ -20,6 +20,8 @@ use crate::issuer_id::IssuerId;
 #[cfg(feature = "driver")]
 use crate::keys::saved::{SavedKeys, SealingSecret};
 use crate::observe::{Judged, Listeners};
+#[cfg(feature = "driver")]
+use crate::reason::Cause;
 #[cfg(any(feature = "axum", feature = "driver"))]
 use crate::reason::Reason;
 use crate::rejection::{Network, Realm, Rejection};
@@ -137,15 +139,16 @@ impl Validator {
         self.finish(Err(self.reject(endless, demand, Network::MadeNoDifference)), began)
     }
 
-    /// Fetches the first keys of every issuer that is trusted by name, so that a program can refuse to start without them. Each is
-    /// asked once; what is known of an issuer that does not answer is known after 25 s at the latest.
+    /// Fetches the first keys of every issuer that is trusted by name, and finds out where and as whom it is asked about tokens, so
+    /// that a program can refuse to start without. Each is asked once; what is known of an issuer that does not answer is known after
+    /// 25 s at the latest. No issuer is asked about a token.
     ///
     /// # Errors
     /// [`FetchError::Issuer`] names the first issuer, in the order in which they were trusted, whose keys could not be had, and
-    /// says why.
+    /// says why; [`FetchError::Introspection`] the first of which it could not be found out how it is asked.
     #[cfg(feature = "driver")]
     pub async fn warm_up(&self) -> Result<(), FetchError> {
-        self.bring(|issuer| Need::Keys { issuer }, Patience::Until(WARM_UP)).await
+        self.bring(Patience::Until(WARM_UP)).await
     }
 
     /// The same, and an issuer that cannot be asked is asked again for so long: for a program that starts together with its
@@ -155,7 +158,7 @@ impl Validator {
     /// As [`warm_up`](Self::warm_up), with what went wrong the last time.
     #[cfg(feature = "driver")]
     pub async fn wait_until_ready(&self, limit: Duration) -> Result<(), FetchError> {
-        self.bring(|issuer| Need::Keys { issuer }, Patience::Success(limit)).await
+        self.bring(Patience::Success(limit)).await
     }
 
     /// Fetches the keys of every issuer anew, whatever their age: for when the program has learned that a key is compromised.
@@ -171,14 +174,12 @@ impl Validator {
     pub async fn refresh_now(&self) -> Result<(), FetchError> {
         // Before anybody is listed: who is named after that finds none of them.
         self.0.driver.forget_leftovers();
-        let asked = self.ask_each(|issuer| Need::Fresh { issuer }, Patience::Until(WARM_UP));
+        let fetched = self.0.trusted.issuers.iter().filter(|issuer| issuer.remote.is_some());
+        let named: Vec<_> = fetched.map(|issuer| issuer.rules.issuer.clone()).collect();
         let resolved = self.0.trusted.resolved.as_ref().map(|resolved| resolved.read().fetched_names());
-        let fresh = |issuer: IssuerId| {
-            let answer = self.0.driver.ask(Need::Fresh { issuer: issuer.clone() }, Patience::Until(WARM_UP));
-            (issuer, answer)
-        };
-        let resolved: Vec<_> = resolved.into_iter().flatten().map(fresh).collect();
-        all_fetched(asked.into_iter().chain(resolved)).await
+        let fresh =
+            |issuer: IssuerId| self.ask(Need::Fresh { issuer: issuer.clone() }, &issuer, Patience::Until(WARM_UP));
+        all_fetched(named.into_iter().chain(resolved.into_iter().flatten()).map(fresh).collect()).await
     }
 
     /// Trusts an issuer that was [resolved](crate::ValidatorBuilder::trust_each) no longer, from now on: for when a tenant was
@@ -219,21 +220,28 @@ impl Validator {
     }
 
     #[cfg(feature = "driver")]
-    async fn bring(&self, need: impl Fn(IssuerId) -> Need, patience: Patience) -> Result<(), FetchError> {
-        all_fetched(self.ask_each(need, patience)).await
+    async fn bring(&self, patience: Patience) -> Result<(), FetchError> {
+        let mut asked = Vec::new();
+        for trusted in &*self.0.trusted.issuers {
+            let issuer = &trusted.rules.issuer;
+            if trusted.remote.is_some() {
+                asked.push(self.ask(Need::Keys { issuer: issuer.clone() }, issuer, patience));
+            }
+            if trusted.asked.is_some() {
+                asked.push(self.ask(Need::Asking { issuer: issuer.clone() }, issuer, patience));
+            }
+        }
+        all_fetched(asked).await
     }
 
-    /// Asks for something of every issuer that is trusted by name and whose keys are fetched. All are asked at once.
+    /// Asks for something of an issuer, at once.
     #[cfg(feature = "driver")]
-    fn ask_each(&self, need: impl Fn(IssuerId) -> Need, patience: Patience) -> Vec<(IssuerId, Answer)> {
-        let remote = self.0.trusted.issuers.iter().filter(|issuer| issuer.remote.is_some());
-        remote
-            .map(|issuer| {
-                let issuer = issuer.rules.issuer.clone();
-                let answer = self.0.driver.ask(need(issuer.clone()), patience);
-                (issuer, answer)
-            })
-            .collect()
+    fn ask(&self, need: Need, issuer: &IssuerId, patience: Patience) -> Brought {
+        let missing = match &need {
+            Need::Asking { .. } => |issuer, source| FetchError::Introspection { issuer, source },
+            _ => |issuer, source| FetchError::Issuer { issuer, source },
+        };
+        Brought { issuer: issuer.clone(), answer: self.0.driver.ask(need, patience), missing }
     }
 
     /// What became of the keys that were given to [`ValidatorBuilder::restore`](crate::ValidatorBuilder::restore), one entry for
@@ -343,7 +351,8 @@ impl Validator {
         self.0.trusted.memory.forget(token.as_bytes());
     }
 
-    /// The same for each active token of which this is true, answers that are still on their way included.
+    /// The same for each active token of which this is true, answers that are still on their way included: of those it is asked on the
+    /// thread of the driver, when they come, so it should not take long. Where it panics, that counts as true.
     ///
     /// ```
     /// # use scopegate::{ClientAuth, Introspection, Issuer, Validator};
@@ -412,15 +421,24 @@ const ROUNDS: usize = 5;
 #[cfg(feature = "driver")]
 const WARM_UP: Duration = Duration::from_secs(25);
 
+/// What was asked of an issuer.
 #[cfg(feature = "driver")]
-async fn all_fetched(asked: impl IntoIterator<Item = (IssuerId, Answer)>) -> Result<(), FetchError> {
-    for (issuer, answer) in asked {
+struct Brought {
+    issuer: IssuerId,
+    answer: Answer,
+    /// What is said where it could not be had.
+    missing: fn(IssuerId, Cause) -> FetchError,
+}
+
+#[cfg(feature = "driver")]
+async fn all_fetched(asked: Vec<Brought>) -> Result<(), FetchError> {
+    for Brought { issuer, answer, missing } in asked {
         let source: Arc<dyn Error + Send + Sync> = match answer.wait().await {
             Supply::Fetched | Supply::LookAgain | Supply::Answered(_) => continue,
             Supply::Unreachable(source) => source,
             Supply::BudgetSpent => Arc::new(FetchError::other("it was asked a moment ago, and is not asked again yet")),
         };
-        return Err(FetchError::Issuer { issuer, source });
+        return Err(missing(issuer, source));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use zeroize::Zeroizing;
 
+use crate::claims::read::CLAIM_LIMITS;
 use crate::client_auth::Credential;
 use crate::clock::Timestamp;
 use crate::decision::{Proof, prove};
@@ -13,6 +14,7 @@ use crate::introspection::response::NotAnAnswer;
 use crate::introspection::setup::Asked;
 use crate::introspection::signed::{Between, unwrap};
 use crate::jose::compact::Unverified;
+use crate::jose::json::{self, Value};
 use crate::keys::store::KeyStore;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Repeatable, judge, judge_as};
 
@@ -39,6 +41,9 @@ pub(crate) async fn ask(
 ) -> Result<Reply, FetchError> {
     let request = request(endpoint, asked, credential, token, now)?;
     let response = fetch.fetch(request, limits).await?;
+    if refuses_the_client(&response) {
+        return Err(FetchError::ClientRefused { status: response.status() });
+    }
     if !asked.is_signed {
         return judge(response, limits, now).map(Reply::Plain);
     }
@@ -117,7 +122,18 @@ pub(crate) fn open(jwt: &[u8], asked: &Asked, keys: &KeyStore, now: Timestamp) -
     }
 }
 
-/// Whether the server does not believe who asks.
-pub(crate) const fn is_unauthorized(error: &FetchError) -> bool {
-    matches!(error, FetchError::Status { status: StatusCode::UNAUTHORIZED, .. })
+/// Whether the server does not believe who asks: 401, or 400 with that very error where no header was sent (RFC 6749 s5.2).
+fn refuses_the_client(response: &http::Response<Bytes>) -> bool {
+    match response.status() {
+        StatusCode::UNAUTHORIZED => true,
+        StatusCode::BAD_REQUEST if response.body().len() <= LONGEST_ANSWER => {
+            let mut is_client = false;
+            let read = json::object(response.body(), CLAIM_LIMITS, |name, value| {
+                is_client |=
+                    matches!(value, Value::String(text) if name == "error" && text.decoded() == "invalid_client");
+            });
+            read.is_ok() && is_client
+        }
+        _ => false,
+    }
 }

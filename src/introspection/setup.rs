@@ -203,10 +203,15 @@ impl Introspection {
             },
         };
         let signed_for = match (&self.signed, &self.signed_for, self.auth.client_id()) {
+            (Signed::No, None, _) if self.draft_audience => {
+                return Err(ConfigError::conflict("accept_draft_audience", issuer, "answers are not signed"));
+            }
             (Signed::No, None, _) => Vec::new(),
             (Signed::No, Some(audience), _) => {
                 return Err(ConfigError::conflict("signed_for", audience, "answers are not signed"));
             }
+            // Then it is made out to this API.
+            (_, None, None) if self.draft_audience && audiences.is_some() => Vec::new(),
             (_, None, None) => {
                 let problem = "whom signed answers are made out to, where the client has no name (RFC 9701 s5)";
                 return Err(ConfigError::Missing { setting: "signed_for", problem });

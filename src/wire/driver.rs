@@ -12,6 +12,7 @@
 mod asking;
 mod desk;
 mod due;
+mod expecting;
 mod hand_over;
 mod in_flight;
 mod inbox;
@@ -232,6 +233,7 @@ impl Wire {
                 return self.resolve(name, reply, now);
             }
             Need::Introspection { issuer, token } => return self.inquire(issuer, token, reply, now),
+            Need::Asking { issuer } => return self.expect(issuer, patience, reply, now),
             Need::Keys { issuer }
             | Need::UnknownKey { issuer, .. }
             | Need::RenamedKey { issuer }

@@ -147,6 +147,12 @@ pub enum FetchError {
         /// Why not.
         why: Spared,
     },
+    /// The issuer does not believe that this program is who it says (RFC 6749 s5.2, `invalid_client`).
+    #[error("the issuer does not accept this program's credentials (status {status})")]
+    ClientRefused {
+        /// The status of the answer.
+        status: StatusCode,
+    },
     /// The callback of a [`ClientSecret`](crate::ClientSecret) or a [`ClientKey`](crate::ClientKey) had nothing to give.
     #[error("there is no secret to ask the issuer with")]
     NoClientSecret {
@@ -156,6 +162,14 @@ pub enum FetchError {
     /// The keys of one of several issuers could not be had.
     #[error("no keys of the issuer {issuer}")]
     Issuer {
+        /// The issuer.
+        issuer: IssuerId,
+        /// Why.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// It could not be found out what it takes to ask an issuer about tokens (RFC 7662): where, or as whom.
+    #[error("the issuer {issuer} cannot be asked about tokens")]
+    Introspection {
         /// The issuer.
         issuer: IssuerId,
         /// Why.
@@ -199,8 +213,10 @@ impl FetchError {
             Self::TooLarge { .. } => "too_large",
             Self::Unusable { .. } => "unusable",
             Self::Spared { why } => why.label(),
+            Self::ClientRefused { .. } => "client_refused",
             Self::NoClientSecret { .. } => "no_client_secret",
             Self::Issuer { .. } => "issuer",
+            Self::Introspection { .. } => "introspection",
             Self::Other { .. } => "other",
         }
     }

@@ -14,6 +14,7 @@ mod routing;
 mod secrets;
 mod settings;
 mod signed;
+mod sockets;
 mod tenants;
 
 use std::error::Error;

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use scopegate::{
-    Event, FetchCause, FetchOutcome, Issuer, IssuerId, Judged, KeySet, KeyState, MetricsObserver, Observe,
-    TracingObserver, Validator,
+    Event, FetchCause, FetchOutcome, IntrospectionOutcome, Issuer, IssuerId, Judged, KeySet, KeyState, MetricsObserver,
+    Observe, TracingObserver, Validator,
 };
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -183,6 +183,14 @@ fn ended(cause: FetchCause, outcome: FetchOutcome) -> Event {
 
 fn failed(words: &str) -> FetchOutcome {
     FetchOutcome::Failed { kind: "status", error: broken(words), next_try: seconds(2) }
+}
+
+fn introspected(outcome: IntrospectionOutcome) -> Event {
+    Event::Introspected { issuer: a(), took: Duration::from_millis(250), outcome }
+}
+
+fn unanswered(words: &str) -> IntrospectionOutcome {
+    IntrospectionOutcome::Failed { kind: "status", error: broken(words) }
 }
 
 fn turned(before: KeyState, after: KeyState) -> Event {

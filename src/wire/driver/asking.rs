@@ -98,6 +98,23 @@ impl Wire {
         self.prepare(issuer, now);
     }
 
+    /// Finds out what it takes to ask an issuer, for a program that is about to begin.
+    pub(super) fn expect(
+        &mut self,
+        issuer: &IssuerId,
+        patience: Patience,
+        reply: Option<oneshot::Sender<Supply>>,
+        now: Timestamp,
+    ) {
+        let (Some(desk), Some(reply)) = (self.desks.get_mut(issuer), reply) else { return };
+        if desk.is_ready() {
+            let _ = reply.send(Supply::Fetched);
+            return;
+        }
+        desk.expecting.wait(patience, now, reply);
+        self.prepare(issuer, now);
+    }
+
     /// Finds out, beside everything else, what it takes to ask an issuer, where that is not known.
     fn prepare(&mut self, issuer: &IssuerId, now: Timestamp) {
         let Some(desk) = self.desks.get_mut(issuer) else { return };
@@ -123,7 +140,8 @@ impl Wire {
         let Some(desk) = self.desks.get_mut(issuer).filter(|desk| desk.standing.asker == asker) else { return };
         let error = found.as_ref().err().cloned();
         let (to_be_sent, failed) = desk.prepared(found, now);
-        if let Some(error) = error.filter(|_| failed.is_empty()) {
+        let is_metadata = |error: &FetchError| !matches!(error, FetchError::NoClientSecret { .. });
+        if let Some(error) = error.filter(|error| failed.is_empty() && is_metadata(error)) {
             self.news.tell(|| Event::MetadataFailed { issuer: issuer.clone(), error: Arc::new(error) });
         }
         self.tell_ended(issuer, failed);
@@ -152,11 +170,16 @@ impl Wire {
     /// Ends questions whose time is over. Says how long until there is one.
     pub(super) fn end_late_questions(&mut self, now: Timestamp) -> Duration {
         let mut nap = LONGEST_NAP;
-        let mut all = Vec::new();
+        let (mut all, mut due) = (Vec::new(), Vec::new());
         for desk in self.desks.values_mut() {
             let ended = desk.answer_the_late(now);
             all.extend(ended.into_iter().map(|ended| (desk.issuer.clone(), ended)));
+            desk.expecting.answer_the_late(now);
+            due.extend(desk.expecting.is_due(now).then(|| desk.issuer.clone()));
             nap = nap.min(desk.next_wake(now).unwrap_or(nap));
+        }
+        for issuer in due {
+            self.prepare(&issuer, now);
         }
         for (issuer, ended) in all {
             self.tell_ended(&issuer, [ended]);

@@ -19,13 +19,13 @@ use crate::decision::Supply;
 use crate::endpoint::Endpoint;
 use crate::introspection::memory::{Ahead, Fact, FlightId, Memory, Remembered, Standing, TokenText};
 use crate::introspection::mercy::{Came, Mercy};
-use crate::introspection::remote::is_unauthorized;
 use crate::introspection::response::Answer;
 use crate::introspection::setup::{Asked, AskedAt};
 use crate::issuer::TrustedIssuer;
 use crate::issuer_id::IssuerId;
 use crate::keys::store::KeyStore;
 use crate::observe::{IntrospectionOutcome, Spared};
+use crate::wire::driver::expecting::Expecting;
 use crate::wire::driver::{MOST_WAITING, unreachable};
 use crate::wire::fetch::FetchError;
 
@@ -59,6 +59,7 @@ pub(super) struct Desk {
     flights: HashMap<TokenText, Flight>,
     waiting: usize,
     halt: Option<Halt>,
+    pub(super) expecting: Expecting,
 }
 
 /// What it takes to ask.
@@ -145,6 +146,7 @@ impl Desk {
             flights: HashMap::new(),
             waiting: 0,
             halt: None,
+            expecting: Expecting::default(),
         })
     }
 
@@ -249,6 +251,11 @@ impl Desk {
         Some((endpoint, credential))
     }
 
+    /// Whether it is known what it takes to ask.
+    pub(super) const fn is_ready(&self) -> bool {
+        self.ready.is_some()
+    }
+
     fn known_endpoint(&self) -> Option<Endpoint> {
         match &self.asked.place {
             AskedAt::Endpoint(endpoint) => Some(endpoint.clone()),
@@ -271,12 +278,14 @@ impl Desk {
                 self.ready = Some(ready);
                 self.generation = self.generation.wrapping_add(1);
                 self.is_doubtful = false;
+                self.expecting.met();
                 (parked, Vec::new())
             }
             // Where it was asked until now, it is asked on.
             Err(_) if self.ready.is_some() => (parked, Vec::new()),
             Err(error) => {
                 let error = Arc::new(error);
+                self.expecting.failed(&error, now);
                 let mut came = came_of(&error);
                 let end = |token: &TokenText| {
                     let ended = self.fail(token, &error, came, now);
@@ -306,7 +315,10 @@ impl Desk {
             Ok(answer) => answer,
             Err(error) => {
                 // Invariant 4.
-                if is_unauthorized(&error) && self.asked.auth.at_hand().is_none() && !flight.is_renewed {
+                if matches!(error, FetchError::ClientRefused { .. })
+                    && self.asked.auth.at_hand().is_none()
+                    && !flight.is_renewed
+                {
                     flight.is_renewed = true;
                     if flight.generation == self.generation {
                         self.ready = None;
@@ -360,9 +372,10 @@ impl Desk {
         late.iter().filter_map(|token| self.fail(token, &error, Came::Failed(None), now)).collect()
     }
 
-    /// How long until a question's time is over.
+    /// How long until something is due here.
     pub(super) fn next_wake(&self, now: Timestamp) -> Option<Duration> {
-        self.flights.values().map(|flight| left(flight, self.asked.deadline, now)).min()
+        let flights = self.flights.values().map(|flight| left(flight, self.asked.deadline, now)).min();
+        [flights, self.expecting.next_wake(now)].into_iter().flatten().min()
     }
 
     fn fail(&mut self, token: &TokenText, error: &Arc<FetchError>, came: Came, now: Timestamp) -> Option<Ended> {

@@ -286,9 +286,11 @@ impl Life {
     fn ask(&mut self, need: Need, presented: Option<Presented>) {
         let limit = match need {
             Need::UnknownKey { .. } | Need::RenamedKey { .. } => Duration::from_secs(1),
-            Need::Keys { .. } | Need::Fresh { .. } | Need::Issuer { .. } | Need::Introspection { .. } => {
-                Duration::from_secs(5)
-            }
+            Need::Keys { .. }
+            | Need::Fresh { .. }
+            | Need::Issuer { .. }
+            | Need::Introspection { .. }
+            | Need::Asking { .. } => Duration::from_secs(5),
         };
         let (reply, answer) = oneshot::channel();
         let question = Message::Needed { need, patience: Patience::OneAnswer, reply: Some(reply) };

@@ -239,7 +239,7 @@ impl Slot {
         // Whoever joins an order that is open needs no place.
         let is_free = !self.refresh.is_fetching();
         let unknown = match need {
-            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } => {
+            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } | Need::Asking { .. } => {
                 if self.refresh.usable(now) {
                     return Step::Settled(Supply::LookAgain);
                 }

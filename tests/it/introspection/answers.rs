@@ -199,7 +199,7 @@ fn never_judged(world: &World, kind: &str, fail: impl FnOnce(&World)) -> FetchEr
 #[test]
 fn row_i16_i17_what_is_no_answer_is_503_and_never_inactive_and_remembered_as_neither() {
     for (row, status, kind) in [
-        ("I16", 401, "status"),
+        ("I16", 401, "client_refused"),
         ("I16", 403, "status"),
         ("I17", 400, "status"),
         ("I17", 404, "status"),

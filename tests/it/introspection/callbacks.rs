@@ -102,6 +102,22 @@ fn fault_row_26_a_rotated_secret_costs_no_failed_request() {
 }
 
 #[test]
+fn fault_row_26_a_server_may_say_400_where_it_means_the_client() {
+    let refusal = |error: &str| Fault::status(400).with_body(format!(r#"{{"error":"{error}"}}"#)).times(1);
+    let (world, vault) = vaulted("api");
+    world.issuer.script(refusal("invalid_client"));
+    assert!(
+        world.validate(&world.token()).is_ok(),
+        "fault row 26: RFC 6749 s5.2 wants 401 only where a header was sent"
+    );
+    assert_eq!((vault.asked(), world.asked()), (2, 2));
+    // What is wrong with the question is no reason to ask for another secret.
+    world.issuer.script(refusal("unsupported_token_type"));
+    unasked(world.validate(&world.token()));
+    assert_eq!((vault.asked(), world.asked()), (2, 3));
+}
+
+#[test]
 fn fault_row_26_a_secret_that_is_late_costs_what_was_asked_until_it_comes() {
     let (world, vault) = vaulted("api");
     assert!(world.validate(&world.token()).is_ok());

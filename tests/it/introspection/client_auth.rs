@@ -224,7 +224,7 @@ fn row_i16_a_secret_that_the_issuer_does_not_believe_is_503_and_stops_at_twenty(
     unasked(world.validate(&world.token()));
     assert_eq!(world.asked(), 20, "I16");
     soon("I16 it is told", || world.told.halts() == [Some(Spared::Breaker)]);
-    assert!(world.told.outcomes().iter().all(|label| *label == "status"), "I16");
+    assert!(world.told.outcomes().iter().all(|label| *label == "client_refused"), "I16");
 }
 
 #[test]

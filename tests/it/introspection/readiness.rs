@@ -1,10 +1,14 @@
 //! How an issuer is that needs no keys.
 
-use futures_executor::block_on;
-use scopegate::{Introspection, Issuer, KeyState, MetricsObserver};
+use std::error::Error;
+use std::pin::Pin;
 
-use super::{A, B, World};
-use crate::rotation::seconds;
+use futures_executor::block_on;
+use scopegate::testing::Fault;
+use scopegate::{ClientAuth, ClientSecret, FetchError, Introspection, Issuer, KeyState, MetricsObserver};
+
+use super::{A, B, MILLISECOND, World};
+use crate::rotation::{seconds, soon, waits};
 use crate::watch::recorder::Kept;
 
 #[test]
@@ -61,4 +65,72 @@ fn what_is_not_needed_is_counted_as_that() {
     let series = kept.scrape();
     let state = |state: &str| series[&format!("scopegate_keys_state{{issuer={A:?},state={state:?}}}")];
     assert_eq!(["never_loaded", "fresh", "stale", "expired", "not_needed"].map(state), [0.0, 0.0, 0.0, 0.0, 1.0]);
+}
+
+fn discovering() -> World {
+    World::of(|_| Issuer::introspect(A, Introspection::discover(super::api())), |builder| builder)
+}
+
+#[test]
+fn warm_up_finds_out_where_an_issuer_is_asked_and_asks_it_nothing() {
+    let world = discovering();
+    block_on(world.validator.warm_up()).unwrap();
+    assert_eq!((world.issuer.requests().metadata, world.asked()), (1, 0));
+    block_on(world.validator.warm_up()).unwrap();
+    assert!(world.validate(&world.token()).is_ok());
+    assert_eq!(world.issuer.requests().metadata, 1, "what is known is not asked for again");
+}
+
+#[test]
+fn warm_up_names_the_first_issuer_that_cannot_be_asked() {
+    let world = discovering();
+    world.issuer.script(Fault::status(500));
+    let error = block_on(world.validator.warm_up()).unwrap_err();
+    assert!(matches!(&error, FetchError::Introspection { issuer, .. } if issuer.as_str() == A), "{error:?}");
+    assert_eq!(error.to_string(), format!("the issuer {A} cannot be asked about tokens"));
+    assert_eq!(error.source().unwrap().to_string(), "unexpected status 500 Internal Server Error");
+    assert_eq!(error.label(), "introspection");
+    // A callback that has nothing to give is found before the first token comes.
+    let sealed = || ClientSecret::asked(|| Err::<String, _>("the vault is sealed"));
+    let world = World::of(
+        |it| Issuer::introspect(A, Introspection::at(it.introspection_endpoint(), ClientAuth::basic("api", sealed()))),
+        |builder| builder,
+    );
+    let error = block_on(world.validator.warm_up()).unwrap_err();
+    assert!(super::words(&error).contains("the vault is sealed"));
+    assert!(world.way.sent().is_empty());
+}
+
+#[test]
+fn who_waits_until_ready_waits_through_failures_of_the_metadata() {
+    let world = discovering();
+    world.issuer.script(Fault::disconnect());
+    let mut waiting: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(world.validator.wait_until_ready(seconds(60)));
+    for tries in 1..=4 {
+        assert!(waits(&mut waiting));
+        soon("it is tried again", || world.issuer.requests().metadata >= tries);
+        world.clock.advance(seconds(8));
+    }
+    world.issuer.recover();
+    soon("it is found", || {
+        world.clock.advance(MILLISECOND * 100);
+        !waits(&mut waiting)
+    });
+    assert!(world.validate(&world.token()).is_ok());
+}
+
+#[test]
+fn who_waits_until_ready_waits_no_longer_than_he_said() {
+    let world = discovering();
+    world.issuer.script(Fault::disconnect());
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| block_on(world.validator.wait_until_ready(seconds(60))));
+        soon("the time is over", || {
+            world.clock.advance(seconds(1));
+            waiting.is_finished()
+        });
+        waiting.join().unwrap()
+    });
+    assert!(super::words(&waiting.unwrap_err()).contains("broke off"));
+    assert!(world.issuer.requests().metadata <= 3 * 10, "{:?}", world.issuer.requests());
 }

@@ -49,6 +49,7 @@ fn what_settings_cannot_be_kept_is_found_when_the_validator_is_built() {
         ("at_most_per_second", at().at_most_per_second(0)),
         ("at_most_per_second", at().at_most_per_second(100_001)),
         ("signed_for", at().signed_for("x")),
+        ("accept_draft_audience", at().dangerous().accept_draft_audience()),
         ("signed_for", Introspection::at("https://as.example.test/introspect", ClientAuth::bearer("token")).signed()),
     ] {
         let builder = Validator::builder(API).trust(Issuer::introspect(A, introspection));
@@ -56,5 +57,8 @@ fn what_settings_cannot_be_kept_is_found_when_the_validator_is_built() {
     }
     let bounds = at().remember(long(3600)).remember_inactive(long(60)).deadline(long(10));
     let bounds = bounds.at_most_in_flight(4096).at_most_per_second(100_000);
-    assert!(Validator::builder(API).trust(Issuer::introspect(A, bounds)).build().is_ok());
+    let bearer = Introspection::at("https://as.example.test/introspect", ClientAuth::bearer("token")).signed();
+    for good in [bounds, bearer.dangerous().accept_draft_audience()] {
+        assert!(Validator::builder(API).trust(Issuer::introspect(A, good)).build().is_ok());
+    }
 }

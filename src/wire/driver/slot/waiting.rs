@@ -53,7 +53,9 @@ impl Waiting {
             (Patience::Until(limit) | Patience::Success(limit), _) => limit,
             // A word on a token and a resolved issuer are not asked for here.
             (Patience::OneAnswer, Need::Keys { .. } | Need::Fresh { .. }) => WAIT_FOR_KEYS,
-            (Patience::OneAnswer, Need::Issuer { .. } | Need::Introspection { .. }) => WAIT_FOR_KEYS,
+            (Patience::OneAnswer, Need::Issuer { .. } | Need::Introspection { .. } | Need::Asking { .. }) => {
+                WAIT_FOR_KEYS
+            }
             (Patience::OneAnswer, Need::UnknownKey { .. } | Need::RenamedKey { .. }) => WAIT_FOR_UNKNOWN_KEY,
         }
     }
@@ -146,7 +148,9 @@ impl Slot {
     /// Whether the keys at hand answer the need.
     fn brought(&self, need: &Need, now: Timestamp) -> bool {
         match need {
-            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } => self.refresh.usable(now),
+            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } | Need::Asking { .. } => {
+                self.refresh.usable(now)
+            }
             // What was fetched for an order that is older than the question may be older too.
             Need::Fresh { .. } | Need::RenamedKey { .. } => false,
             Need::UnknownKey { kid, .. } => kid.as_deref().is_some_and(|kid| self.has(kid)),
