@@ -60,6 +60,23 @@ impl fmt::Debug for TokenText {
     }
 }
 
+/// What an issuer is asked: about which token, and what the token itself has proven.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) token: TokenText,
+    /// What a signature holds for, where there is one: an answer need not repeat it.
+    pub(crate) proven: Option<AccessToken>,
+}
+
+/// The same token has proven the same.
+impl PartialEq for Question {
+    fn eq(&self, other: &Self) -> bool {
+        self.token == other.token
+    }
+}
+
+impl Eq for Question {}
+
 /// Whether a token that is in use is asked about before it is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ahead {
@@ -154,6 +171,8 @@ impl Fact {
 /// A fact, and how long it may be used.
 pub(crate) struct Remembered {
     pub(crate) fact: Fact,
+    /// What the token has proven of itself: the program may mean it by that too.
+    proven: Option<AccessToken>,
     asker: Asker,
     /// When the question was asked.
     asked: Timestamp,
@@ -176,7 +195,13 @@ impl Remembered {
             }),
             Fact::Bad(_) => None,
         };
-        Self { fact, asker, asked, life, lasts, is_void: AtomicBool::new(false), is_renewed: AtomicBool::new(false) }
+        let (is_void, is_renewed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { fact, proven: None, asker, asked, life, lasts, is_void, is_renewed }
+    }
+
+    /// The same of a token that has proven this of itself.
+    pub(crate) fn beside(self, proven: Option<AccessToken>) -> Self {
+        Self { proven, ..self }
     }
 
     /// The token, or why not, at this time.
@@ -208,10 +233,12 @@ impl Remembered {
         !self.is_void() && now.since(self.asked) < self.life
     }
 
-    /// Whether the program means it. What panics cannot say that it does not.
+    /// Whether the program means it, by what the issuer says of it or by what it has proven of itself: an answer may leave out the
+    /// very claim that the program looks at. What panics cannot say that it does not.
     fn is_meant_by(&self, meant: &dyn Fn(&AccessToken) -> bool) -> bool {
+        let is_meant = |token: &AccessToken| catch_unwind(AssertUnwindSafe(|| meant(token))).unwrap_or(true);
         match &self.fact {
-            Fact::Active(token) => catch_unwind(AssertUnwindSafe(|| meant(token))).unwrap_or(true),
+            Fact::Active(said) => is_meant(said) || self.proven.as_ref().is_some_and(is_meant),
             Fact::Bad(_) => false,
         }
     }
@@ -231,10 +258,12 @@ impl Remembered {
     }
 
     fn size(&self) -> usize {
-        match &self.fact {
-            Fact::Active(token) => token.stated().payload().len(),
+        let length = |token: &AccessToken| token.stated().payload().len();
+        let said = match &self.fact {
+            Fact::Active(token) => length(token),
             Fact::Bad(_) => 0,
-        }
+        };
+        said.saturating_add(self.proven.as_ref().map_or(0, length))
     }
 }
 

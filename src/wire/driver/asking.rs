@@ -11,7 +11,7 @@ use crate::client_auth::Credential;
 use crate::clock::{Clock, Timestamp};
 use crate::decision::{Need, Supply};
 use crate::endpoint::Endpoint;
-use crate::introspection::memory::{FlightId, TokenText};
+use crate::introspection::memory::{FlightId, Question, TokenText};
 use crate::introspection::remote::{LONGEST_ANSWER, Opened, Reply, ask, open};
 use crate::introspection::setup::Asked;
 use crate::issuer::TrustedIssuer;
@@ -35,12 +35,12 @@ impl Wire {
         let Some(mut desk) = Desk::new(issuer, Arc::clone(&self.plan.memory)) else { return };
         let left = old.map_or_else(Vec::new, |old| desk.succeed(old, now));
         self.desks.insert(name.clone(), desk);
-        for Left { token, since, waiting } in left {
+        for Left { question, since, waiting } in left {
             for reply in waiting {
-                self.inquire(name, &token, Some(reply), now);
+                self.inquire(name, &question, Some(reply), now);
             }
             if let Some(desk) = self.desks.get_mut(name) {
-                desk.asked_since(&token, since);
+                desk.asked_since(&question.token, since);
             }
         }
     }
@@ -49,7 +49,7 @@ impl Wire {
     pub(super) fn inquire(
         &mut self,
         issuer: &IssuerId,
-        token: &TokenText,
+        question: &Question,
         reply: Option<oneshot::Sender<Supply>>,
         now: Timestamp,
     ) {
@@ -59,7 +59,7 @@ impl Wire {
             }
             return;
         };
-        let (is_begun, told) = desk.ask(token, reply, now);
+        let (is_begun, told) = desk.ask(question, reply, now);
         let issuer = issuer.clone();
         match told {
             Some(Told::Halted(why)) => self.news.tell(|| Event::IntrospectionHalted { issuer: issuer.clone(), why }),
@@ -67,7 +67,7 @@ impl Wire {
             None => {}
         }
         if is_begun {
-            self.send_question(&issuer, token, now);
+            self.send_question(&issuer, &question.token, now);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use futures_executor::block_on;
 use scopegate::testing::{Endpoint, Fault, TestToken};
-use scopegate::{Algorithm, Credentials, Introspection, Issuer, Reason, Requirement, ScopePolicy, Secret};
+use scopegate::{Algorithm, Credentials, Denial, Introspection, Issuer, Reason, Requirement, ScopePolicy, Secret};
 use serde_json::{Value, json as object};
 
 use super::{A, API, B, MILLISECOND, World, at, json, unasked};
@@ -105,6 +105,46 @@ fn an_answer_with_fewer_scopes_narrows_and_one_with_more_does_not_widen() {
     assert_eq!(answered(answer(""), "read"), Err(Reason::InsufficientScope));
     assert_eq!(answered(answer("read admin root"), "admin"), Ok(()));
     assert_eq!(answered(answer("read admin root"), "root"), Err(Reason::InsufficientScope));
+}
+
+/// A world whose issuer answers so, and a JWT of `carol` that it has accepted.
+fn accepted(answer: &Value) -> (World, String) {
+    let world = both();
+    let answer = answer.to_string();
+    world.way.answer(move |sent| (sent.method == "POST").then(|| json(200, answer.clone())));
+    let jwt = world.jwt().subject("carol").mint();
+    assert!(world.validate(&jwt).is_ok());
+    (world, jwt)
+}
+
+#[test]
+fn tokens_are_meant_by_what_the_jwt_says_and_by_what_the_answer_says() {
+    for (answer, client) in
+        [(object!({"active": true}), None), (object!({"active": true, "client_id": "x"}), Some("x"))]
+    {
+        let (world, jwt) = accepted(&answer);
+        world.validator.forget_where(|token| token.subject() == Some("dave"));
+        assert!(world.check(&jwt).is_ok(), "it was not meant");
+        world.validator.forget_where(|token| token.subject() == Some("carol"));
+        unasked(world.check(&jwt));
+        assert!(world.validate(&jwt).is_ok());
+        world.validator.forget_where(|token| token.client_id() == Some("x"));
+        assert_eq!(world.check(&jwt).is_err(), client.is_some(), "{answer}");
+    }
+}
+
+#[test]
+fn a_denial_means_what_the_answer_says_too() {
+    let hour = seconds(3600);
+    let answer = object!({"active": true, "sid": "session-7", "sub": "carol"});
+    let (world, jwt) = accepted(&answer);
+    world.validator.deny(&Denial::session(A, "session-8"), hour).unwrap();
+    // The answer does not say when it was issued, and the JWT does.
+    world.validator.deny(&Denial::subject(A, "carol", 1_799_999_999), hour).unwrap();
+    assert!(world.check(&jwt).is_ok());
+    world.validator.deny(&Denial::session(A, "session-7"), hour).unwrap();
+    assert_eq!(refused(world.check(&jwt)), Reason::Revoked);
+    assert_eq!(refused(world.validate(&jwt)), Reason::Revoked);
 }
 
 #[test]
