@@ -162,6 +162,7 @@ impl Fact {
             Answer::Active(claims, token_type) => rules.accept_answer(*claims, token_type, may_lack),
         };
         match accepted {
+            Ok(accepted) if may_lack.scope_claim => Self::Active(AccessToken::beside(accepted, rules)),
             Ok(accepted) => Self::Active(AccessToken::new(accepted, rules)),
             Err(reason) => Self::Bad(reason),
         }

@@ -68,10 +68,23 @@ fn a_key_that_is_not_known_yet_is_fetched_before_the_issuer_is_asked() {
 /// What comes of a good JWT with the scopes `read` and `admin` for which the issuer answers so.
 fn answered(answer: Value, demanded: &str) -> Result<(), Reason> {
     let world = both();
-    let jwt = world.issuer.token().scope("read admin").mint();
-    world.way.answer(move |sent| (sent.method == "POST").then(|| json(200, answer.to_string())));
+    let jwt = world.issuer.token().scope("read admin");
+    judged(&world, &jwt.mint(), &answer, demanded)
+}
+
+/// The same where its JWTs have the scopes in this claim.
+fn answered_beside(claim: &'static str, answer: Value, demanded: &str) -> Result<(), Reason> {
+    let world =
+        World::of(|issuer| Issuer::discover(A).and_introspect(at(issuer)).scope_claim(claim), |builder| builder);
+    let jwt = world.issuer.token().without("scope").claim(claim, ["read", "admin"]);
+    judged(&world, &jwt.mint(), &answer, demanded)
+}
+
+fn judged(world: &World, jwt: &str, answer: &Value, demanded: &str) -> Result<(), Reason> {
+    let answer = answer.to_string();
+    world.way.answer(move |sent| (sent.method == "POST").then(|| json(200, answer.clone())));
     let demand = Requirement::from(ScopePolicy::all([demanded]).unwrap());
-    let presented = Credentials::bearer(&jwt);
+    let presented = Credentials::bearer(jwt);
     let result = block_on(world.validator.validate(&presented, &demand));
     let result = result.map(|_| ()).map_err(|rejection| rejection.reason());
     let remembered = world.validator.check(&presented, &demand);
@@ -105,6 +118,28 @@ fn an_answer_with_fewer_scopes_narrows_and_one_with_more_does_not_widen() {
     assert_eq!(answered(answer(""), "read"), Err(Reason::InsufficientScope));
     assert_eq!(answered(answer("read admin root"), "admin"), Ok(()));
     assert_eq!(answered(answer("read admin root"), "root"), Err(Reason::InsufficientScope));
+}
+
+#[test]
+fn an_answer_that_narrows_counts_in_whatever_form_it_does() {
+    // A list is not the form of RFC 7662, so it grants nothing, and does not count as silence.
+    for scope in [object!(["read"]), object!(["read", "admin"]), object!([]), object!([7])] {
+        for demanded in ["read", "admin"] {
+            let answer = object!({"active": true, "scope": scope});
+            assert_eq!(answered(answer.clone(), demanded), Err(Reason::InsufficientScope), "{answer} {demanded}");
+        }
+    }
+    assert_eq!(answered(object!({"active": true, "scope": 7}), "read"), Err(Reason::MalformedClaim));
+    for claim in ["permissions", "scp"] {
+        let beside = |answer: Value, demanded: &str| answered_beside(claim, answer, demanded);
+        assert_eq!(beside(object!({"active": true}), "admin"), Ok(()), "{claim}");
+        assert_eq!(beside(object!({"active": true, "scope": "read"}), "read"), Ok(()), "{claim}");
+        assert_eq!(beside(object!({"active": true, "scope": "read"}), "admin"), Err(Reason::InsufficientScope));
+        assert_eq!(beside(object!({"active": true, "scope": ["admin"]}), "admin"), Err(Reason::InsufficientScope));
+        assert_eq!(beside(object!({"active": true, "scope": "read", claim: ["admin"]}), "admin"), Ok(()));
+        assert_eq!(beside(object!({"active": true, claim: ["read"]}), "admin"), Err(Reason::InsufficientScope));
+    }
+    assert_eq!(answered_beside("scope", object!({"active": true, "scope": ["read"]}), "read"), Ok(()));
 }
 
 /// A world whose issuer answers so, and a JWT of `carol` that it has accepted.
