@@ -204,6 +204,9 @@ impl Asking<'_> {
         }
         // Signed well, and perhaps revoked since: the issuer has the last word.
         let said = self.introspected(issuer, Some(&token))?;
+        if !said.token.is_of(&token) {
+            return Err(Reason::MalformedClaim.into());
+        }
         Ok(Good { token, also: Some(said.token), fading: said.fading })
     }
 

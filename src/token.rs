@@ -47,6 +47,13 @@ impl AccessToken {
         &self.0.claims
     }
 
+    /// Whether what an issuer says can be about this token: what both of them name is the same (RFC 7662 s2.2). An answer about another
+    /// token, mixed up or kept from before, says nothing of this one.
+    pub(crate) fn is_of(&self, proven: &Self) -> bool {
+        let is_same = |said: Option<&str>, proven: Option<&str>| said.is_none() || proven.is_none() || said == proven;
+        is_same(self.jwt_id(), proven.jwt_id()) && is_same(self.subject(), proven.subject())
+    }
+
     /// Whether it says at all what it may be used for, in whatever form.
     pub(crate) fn names_scopes(&self) -> bool {
         self.0.names_scopes

@@ -14,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::introspection::memory::{FlightId, Question, TokenText};
 use crate::introspection::remote::{LONGEST_ANSWER, Opened, Reply, ask, open};
 use crate::introspection::setup::Asked;
+use crate::introspection::signed::When;
 use crate::issuer::TrustedIssuer;
 use crate::issuer_id::IssuerId;
 use crate::keys::refresh::LONGEST_NAP;
@@ -81,6 +82,7 @@ impl Wire {
                 asked: Arc::clone(&desk.asked),
                 keys: Arc::clone(&desk.keys),
                 issuer: issuer.clone(),
+                leeway: desk.rules.leeway,
                 post: self.post.clone(),
             };
             let (id, asker) = (dispatch.id, desk.standing.asker);
@@ -201,6 +203,7 @@ struct Errand {
     asked: Arc<Asked>,
     keys: Arc<KeyStore>,
     issuer: IssuerId,
+    leeway: Duration,
     post: mpsc::WeakUnboundedSender<Message>,
 }
 
@@ -213,7 +216,7 @@ impl Errand {
         let (fetch, asked) = (&*self.fetch, &self.asked);
         match ask(fetch, limits, &ready.endpoint, asked, &ready.credential, token.octets(), now).await? {
             Reply::Plain(document) => Ok(document.to_vec()),
-            Reply::Signed(jwt) => self.unseal(&jwt).await,
+            Reply::Signed(jwt) => self.unseal(&jwt, now).await,
         }
     }
 
@@ -222,9 +225,10 @@ impl Errand {
     }
 
     /// Checks the signature of an answer, for which keys may have to be fetched first.
-    async fn unseal(&self, jwt: &[u8]) -> Result<Vec<u8>, FetchError> {
+    async fn unseal(&self, jwt: &[u8], sent: Timestamp) -> Result<Vec<u8>, FetchError> {
         for _ in 0..KEYS_AT_MOST {
-            let opened = open(jwt, &self.asked, &self.keys, self.clock.now());
+            let when = When { sent, now: self.clock.now(), leeway: self.leeway };
+            let opened = open(jwt, &self.asked, &self.keys, when);
             let issuer = self.issuer.clone();
             let need = match opened.map_err(|fault| FetchError::Unusable { problem: fault.0 })? {
                 Opened::Answer(document) => return Ok(document),

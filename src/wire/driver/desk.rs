@@ -43,7 +43,7 @@ pub(super) struct Desk {
     pub(super) asked: Arc<Asked>,
     pub(super) standing: Arc<Standing>,
     pub(super) keys: Arc<KeyStore>,
-    rules: Rules,
+    pub(super) rules: Rules,
     memory: Arc<Memory>,
     mercy: Mercy,
     ready: Option<Ready>,

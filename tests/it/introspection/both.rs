@@ -96,6 +96,8 @@ fn judged(world: &World, jwt: &str, answer: &Value, demanded: &str) -> Result<()
 fn an_answer_may_leave_out_what_the_jwt_has_proven_and_not_contradict_it() {
     assert_eq!(answered(object!({"active": true}), "read"), Ok(()));
     assert_eq!(answered(object!({"active": true, "iss": A, "aud": API, "token_type": "Bearer"}), "admin"), Ok(()));
+    assert_eq!(answered(object!({"active": true, "sub": "user-1"}), "admin"), Ok(()));
+    assert_eq!(answered(object!({"active": true, "sub": null}), "admin"), Ok(()));
     for (contradiction, reason) in [
         (object!({"active": true, "iss": B}), Reason::UntrustedIssuer),
         (object!({"active": true, "aud": "https://other.example.test"}), Reason::WrongAudience),
@@ -104,6 +106,8 @@ fn an_answer_may_leave_out_what_the_jwt_has_proven_and_not_contradict_it() {
         (object!({"active": true, "nbf": 1_800_001_000}), Reason::NotYetValid),
         (object!({"active": true, "exp": "1800000300"}), Reason::MalformedClaim),
         (object!({"active": true, "cnf": {"jkt": "x"}}), Reason::Unbound),
+        (object!({"active": true, "sub": "user-2"}), Reason::MalformedClaim),
+        (object!({"active": true, "sub": "user-1", "jti": "another"}), Reason::MalformedClaim),
         (object!({"active": false}), Reason::Inactive),
     ] {
         assert_eq!(answered(contradiction.clone(), "read"), Err(reason), "{contradiction}");
