@@ -102,6 +102,8 @@ pub(crate) enum Opened {
     WantsKeys,
     /// It takes a key that is not at hand.
     WantsKey(Option<Box<str>>),
+    /// It takes the key that may have been given the name of another.
+    WantsRenamed,
 }
 
 /// Checks the signature of an answer, and takes the answer out.
@@ -118,6 +120,12 @@ pub(crate) fn open(jwt: &[u8], asked: &Asked, keys: &KeyStore, when: When) -> Re
         }
         Ok(Proof::NoKeys) => Ok(Opened::WantsKeys),
         Ok(Proof::UnknownKey) => Ok(Opened::WantsKey(token.header.kid.clone())),
+        // Where the issuer may be asked, it is: the name may belong to another key by now.
+        Ok(Proof::BadSignature)
+            if held.remote().is_some_and(|remote| remote.published.renamed_barred(when.now).is_zero()) =>
+        {
+            Ok(Opened::WantsRenamed)
+        }
         Ok(Proof::BadSignature) | Err(_) => Err(NotAnAnswer("the signature of the answer does not hold")),
     }
 }

@@ -226,6 +226,7 @@ impl Errand {
 
     /// Checks the signature of an answer, for which keys may have to be fetched first.
     async fn unseal(&self, jwt: &[u8], sent: Timestamp) -> Result<Vec<u8>, FetchError> {
+        let mut is_doubted = false;
         for _ in 0..KEYS_AT_MOST {
             let when = When { sent, now: self.clock.now(), leeway: self.leeway };
             let opened = open(jwt, &self.asked, &self.keys, when);
@@ -234,7 +235,11 @@ impl Errand {
                 Opened::Answer(document) => return Ok(document),
                 Opened::WantsKeys => Need::Keys { issuer },
                 Opened::WantsKey(kid) => Need::UnknownKey { issuer, kid },
+                // The issuer's own keys have judged it.
+                Opened::WantsRenamed if is_doubted => break,
+                Opened::WantsRenamed => Need::RenamedKey { issuer },
             };
+            is_doubted |= matches!(need, Need::RenamedKey { .. });
             let (reply, answer) = oneshot::channel();
             let question = Message::Needed { need, patience: Patience::OneAnswer, reply: Some(reply) };
             let is_sent = self.post.upgrade().is_some_and(|inbox| inbox.send(question).is_ok());
@@ -250,7 +255,7 @@ impl Errand {
     }
 }
 
-/// The first keys, and then perhaps a newer one.
+/// The first keys, and then perhaps a newer one, or one under another's name.
 const KEYS_AT_MOST: usize = 3;
 
 /// Finds the endpoint, and asks for the secret.

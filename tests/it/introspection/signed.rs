@@ -8,7 +8,7 @@ use scopegate::{
 use serde_json::{Value, json as object};
 
 use super::{A, API, B, World, at, typed, unasked, words};
-use crate::rotation::{read, refused, seconds, soon, waits};
+use crate::rotation::{issuer, read, refused, seconds, soon, waits};
 
 const SIGNED: &str = "application/token-introspection+jwt";
 const NOW: i64 = 1_800_000_000;
@@ -214,6 +214,30 @@ fn row_i32_an_answer_by_a_key_that_is_not_known_yet_has_it_fetched() {
         unasked(world.validate(&world.token()));
     }
     assert!(world.issuer.requests().jwks <= 4, "I32 {:?}", world.issuer.requests());
+}
+
+#[test]
+fn row_i32_an_answer_by_a_key_that_was_given_the_name_of_another_has_it_fetched() {
+    let world = signing(|settings| settings);
+    assert!(world.validate(&world.token()).is_ok());
+    let successor = issuer(A, &world.clock);
+    world.issuer.publish_raw(successor.jwks());
+    answering(&world, SIGNED, answer(&successor, &claims()).mint());
+    assert!(world.validate(&world.token()).is_ok(), "I32");
+    let questions = world.way.questions().len();
+    assert_eq!((questions, world.issuer.requests().jwks), (2, 2), "I32 and the question is not asked twice");
+    // A signature that no key of the issuer made costs one fetch, and all of them what the budget for such allows.
+    world.clock.advance(seconds(60));
+    let mut fresh = claims();
+    fresh["iat"] = object!(NOW + 60);
+    answering(&world, SIGNED, answer(&successor, &fresh).tampered().mint());
+    let fetches = world.issuer.requests().jwks;
+    unasked(world.validate(&world.token()));
+    assert_eq!(world.issuer.requests().jwks, fetches + 1, "I32");
+    for _ in 0..10 {
+        unasked(world.validate(&world.token()));
+    }
+    assert!(world.issuer.requests().jwks <= fetches + 2, "I32 {:?}", world.issuer.requests());
 }
 
 #[test]
