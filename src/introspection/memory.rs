@@ -7,7 +7,8 @@
 //!    answers that were handed to somebody who has not used them yet.
 //! 5. Active tokens and all others lie apart, so that junk never makes a good token leave. Both are bounded, and nothing that a
 //!    failure says is kept at all.
-//! 6. What the program means by its tokens it is asked outside the lock: it may come back for more, take its time, or panic.
+//! 6. What the program means by its tokens it is asked outside the lock, so that one that panics or has more forgotten harms nobody.
+//!    Of answers that come it is asked on the driver's thread, where nobody is answered until it says something.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -303,7 +304,7 @@ struct Flight {
 }
 
 /// More than these wait for one answer to come, and it is void altogether.
-const MOST_MEANT: usize = 64;
+const MOST_MEANT: usize = 4096;
 
 /// The number of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
