@@ -9,6 +9,8 @@
 //!    failure says is kept at all.
 //! 6. What the program means by its tokens it is asked outside the lock, so that one that panics or has more forgotten harms nobody.
 //!    Of answers that come it is asked on the driver's thread, where nobody is answered until it says something.
+//! 7. Given up: a child that was forked off while another thread held a lock of these waits for it for ever. As with that of the
+//!    resolved issuers, it is held for no longer than it takes to change a table.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
