@@ -66,18 +66,18 @@ fn a_key_that_is_not_known_yet_is_fetched_before_the_issuer_is_asked() {
 }
 
 /// What comes of a good JWT with the scopes `read` and `admin` for which the issuer answers so.
-fn answered(answer: Value, demanded: &str) -> Result<(), Reason> {
+fn answered(answer: &Value, demanded: &str) -> Result<(), Reason> {
     let world = both();
     let jwt = world.issuer.token().scope("read admin");
-    judged(&world, &jwt.mint(), &answer, demanded)
+    judged(&world, &jwt.mint(), answer, demanded)
 }
 
 /// The same where its JWTs have the scopes in this claim.
-fn answered_beside(claim: &'static str, answer: Value, demanded: &str) -> Result<(), Reason> {
+fn answered_beside(claim: &'static str, answer: &Value, demanded: &str) -> Result<(), Reason> {
     let world =
         World::of(|issuer| Issuer::discover(A).and_introspect(at(issuer)).scope_claim(claim), |builder| builder);
     let jwt = world.issuer.token().without("scope").claim(claim, ["read", "admin"]);
-    judged(&world, &jwt.mint(), &answer, demanded)
+    judged(&world, &jwt.mint(), answer, demanded)
 }
 
 fn judged(world: &World, jwt: &str, answer: &Value, demanded: &str) -> Result<(), Reason> {
@@ -94,10 +94,10 @@ fn judged(world: &World, jwt: &str, answer: &Value, demanded: &str) -> Result<()
 
 #[test]
 fn an_answer_may_leave_out_what_the_jwt_has_proven_and_not_contradict_it() {
-    assert_eq!(answered(object!({"active": true}), "read"), Ok(()));
-    assert_eq!(answered(object!({"active": true, "iss": A, "aud": API, "token_type": "Bearer"}), "admin"), Ok(()));
-    assert_eq!(answered(object!({"active": true, "sub": "user-1"}), "admin"), Ok(()));
-    assert_eq!(answered(object!({"active": true, "sub": null}), "admin"), Ok(()));
+    assert_eq!(answered(&object!({"active": true}), "read"), Ok(()));
+    assert_eq!(answered(&object!({"active": true, "iss": A, "aud": API, "token_type": "Bearer"}), "admin"), Ok(()));
+    assert_eq!(answered(&object!({"active": true, "sub": "user-1"}), "admin"), Ok(()));
+    assert_eq!(answered(&object!({"active": true, "sub": null}), "admin"), Ok(()));
     for (contradiction, reason) in [
         (object!({"active": true, "iss": B}), Reason::UntrustedIssuer),
         (object!({"active": true, "aud": "https://other.example.test"}), Reason::WrongAudience),
@@ -110,18 +110,18 @@ fn an_answer_may_leave_out_what_the_jwt_has_proven_and_not_contradict_it() {
         (object!({"active": true, "sub": "user-1", "jti": "another"}), Reason::MalformedClaim),
         (object!({"active": false}), Reason::Inactive),
     ] {
-        assert_eq!(answered(contradiction.clone(), "read"), Err(reason), "{contradiction}");
+        assert_eq!(answered(&contradiction, "read"), Err(reason), "{contradiction}");
     }
 }
 
 #[test]
 fn an_answer_with_fewer_scopes_narrows_and_one_with_more_does_not_widen() {
     let answer = |scope: &str| object!({"active": true, "scope": scope});
-    assert_eq!(answered(answer("read"), "read"), Ok(()));
-    assert_eq!(answered(answer("read"), "admin"), Err(Reason::InsufficientScope));
-    assert_eq!(answered(answer(""), "read"), Err(Reason::InsufficientScope));
-    assert_eq!(answered(answer("read admin root"), "admin"), Ok(()));
-    assert_eq!(answered(answer("read admin root"), "root"), Err(Reason::InsufficientScope));
+    assert_eq!(answered(&answer("read"), "read"), Ok(()));
+    assert_eq!(answered(&answer("read"), "admin"), Err(Reason::InsufficientScope));
+    assert_eq!(answered(&answer(""), "read"), Err(Reason::InsufficientScope));
+    assert_eq!(answered(&answer("read admin root"), "admin"), Ok(()));
+    assert_eq!(answered(&answer("read admin root"), "root"), Err(Reason::InsufficientScope));
 }
 
 #[test]
@@ -130,12 +130,12 @@ fn an_answer_that_narrows_counts_in_whatever_form_it_does() {
     for scope in [object!(["read"]), object!(["read", "admin"]), object!([]), object!([7])] {
         for demanded in ["read", "admin"] {
             let answer = object!({"active": true, "scope": scope});
-            assert_eq!(answered(answer.clone(), demanded), Err(Reason::InsufficientScope), "{answer} {demanded}");
+            assert_eq!(answered(&answer, demanded), Err(Reason::InsufficientScope), "{answer} {demanded}");
         }
     }
-    assert_eq!(answered(object!({"active": true, "scope": 7}), "read"), Err(Reason::MalformedClaim));
+    assert_eq!(answered(&object!({"active": true, "scope": 7}), "read"), Err(Reason::MalformedClaim));
     for claim in ["permissions", "scp"] {
-        let beside = |answer: Value, demanded: &str| answered_beside(claim, answer, demanded);
+        let beside = |answer: Value, demanded: &str| answered_beside(claim, &answer, demanded);
         assert_eq!(beside(object!({"active": true}), "admin"), Ok(()), "{claim}");
         assert_eq!(beside(object!({"active": true, "scope": "read"}), "read"), Ok(()), "{claim}");
         assert_eq!(beside(object!({"active": true, "scope": "read"}), "admin"), Err(Reason::InsufficientScope));
@@ -143,7 +143,7 @@ fn an_answer_that_narrows_counts_in_whatever_form_it_does() {
         assert_eq!(beside(object!({"active": true, "scope": "read", claim: ["admin"]}), "admin"), Ok(()));
         assert_eq!(beside(object!({"active": true, claim: ["read"]}), "admin"), Err(Reason::InsufficientScope));
     }
-    assert_eq!(answered_beside("scope", object!({"active": true, "scope": ["read"]}), "read"), Ok(()));
+    assert_eq!(answered_beside("scope", &object!({"active": true, "scope": ["read"]}), "read"), Ok(()));
 }
 
 /// A world whose issuer answers so, and a JWT of `carol` that it has accepted.
