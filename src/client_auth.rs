@@ -251,13 +251,37 @@ impl fmt::Debug for ClientAuth {
 
 /// RFC 6749 s2.3.1: each part in the encoding of forms, so that a colon in a name, or anything else in a secret, stays itself.
 fn basic(client_id: &str, secret: &str) -> Result<HeaderValue, &'static str> {
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = Zeroizing::new(format!("{}:{}", encoded(client_id), *Zeroizing::new(encoded(secret))));
-    sensitive(&Zeroizing::new(format!("Basic {}", *Zeroizing::new(base64url::encode_with_padding(pair.as_bytes())))))
+    let pair = pair(client_id, secret);
+    with_scheme("Basic ", &Zeroizing::new(base64url::encode_with_padding(pair.as_bytes())))
+}
+
+fn pair(client_id: &str, secret: &str) -> Zeroizing<String> {
+    let mut pair = with_room(longest_pair(client_id, secret));
+    pair.extend(form_urlencoded::byte_serialize(client_id.as_bytes()));
+    pair.push(':');
+    pair.extend(form_urlencoded::byte_serialize(secret.as_bytes()));
+    pair
+}
+
+/// Each octet may become three.
+const fn longest_pair(client_id: &str, secret: &str) -> usize {
+    client_id.len().saturating_add(secret.len()).saturating_mul(3).saturating_add(1)
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, &'static str> {
-    sensitive(&Zeroizing::new(format!("Bearer {token}")))
+    with_scheme("Bearer ", token)
+}
+
+fn with_scheme(scheme: &str, credentials: &str) -> Result<HeaderValue, &'static str> {
+    let mut text = with_room(scheme.len().saturating_add(credentials.len()));
+    text.push_str(scheme);
+    text.push_str(credentials);
+    sensitive(&text)
+}
+
+/// A secret's text is made in room for all of it: one that grows leaves a copy behind which nobody wipes.
+fn with_room(octets: usize) -> Zeroizing<String> {
+    Zeroizing::new(String::with_capacity(octets))
 }
 
 fn sensitive(text: &Zeroizing<String>) -> Result<HeaderValue, &'static str> {
@@ -425,5 +449,20 @@ fn unwrap_pem(pem: &str) -> Option<Zeroizing<Vec<u8>>> {
 impl fmt::Debug for ClientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClientKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_put_together_in_one_place() {
+        for (client_id, secret) in [("api", "s3cret"), ("::", "%%%%%%%%%%%%"), ("", ""), ("é", "\u{1f511}")] {
+            let pair = pair(client_id, secret);
+            assert_eq!(pair.capacity(), longest_pair(client_id, secret), "{client_id}");
+            assert!(pair.len() <= pair.capacity());
+        }
+        assert_eq!(*pair("::", "%"), "%3A%3A:%25");
     }
 }

@@ -10,7 +10,7 @@ use crate::claims::Claims;
 use crate::claims::hint::Hint;
 use crate::clock::Timestamp;
 use crate::credentials::Credentials;
-use crate::introspection::memory::{Ahead, Memory, Remembered, TokenText};
+use crate::introspection::memory::{Ahead, Memory, Question, Remembered, TokenText};
 use crate::issuer::{JudgedBy, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::compact::Unverified;
@@ -78,7 +78,7 @@ pub(crate) enum Need {
     /// The key of this issuer that it may have given the name of another.
     RenamedKey { issuer: IssuerId },
     /// What this issuer says of a token.
-    Introspection { issuer: IssuerId, token: TokenText },
+    Introspection { issuer: IssuerId, question: Question },
     /// What it takes to ask this issuer about tokens. No judgement states it: the program asks.
     Asking { issuer: IssuerId },
     /// This issuer's keys anew, whatever their age. No judgement states it: the program asks.
@@ -141,22 +141,22 @@ fn judge(
     let asking = Asking { trusted, octets, supply, now };
     let good = match trusted.opaque.route(octets).and_then(|place| trusted.issuers.get(place)) {
         // RFC 7662: the issuer's word.
-        Some(issuer) => asking.introspected(issuer)?,
+        Some(issuer) => asking.introspected(issuer, None)?,
         // RFC 9068: the issuer's signature.
         None => asking.signed()?,
     };
-    // What a logout or a revocation has called.
-    trusted.denied.allows(&good.token, now)?;
+    // What a logout or a revocation has called, by whatever name it is known.
+    trusted.denied.allows(&good.token, good.also.as_ref(), now)?;
     // RFC 6750 s3.1: is it enough?
     demand.satisfied_by(&good.token)?;
-    good.also.map_or(Ok(()), |also| demand.satisfied_by(&also))?;
+    good.also.filter(AccessToken::names_scopes).map_or(Ok(()), |also| demand.satisfied_by(&also))?;
     Ok((good.token, good.fading))
 }
 
 /// A token that is good in itself.
 struct Good {
     token: AccessToken,
-    /// The issuer's word on it, where that says too what the token may be used for.
+    /// The issuer's word on it, where its signature was proven first.
     also: Option<AccessToken>,
     /// The question to ask again, before the answer is forgotten.
     fading: Option<Need>,
@@ -180,7 +180,7 @@ impl Asking<'_> {
         let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
         let issuer = trusted.route(&token, resolved.as_deref().map(|table| &**table), supply, now)?;
         if issuer.judged_by == JudgedBy::Introspection {
-            return self.introspected(issuer).map_err(|stop| stop.unless_expired(&token, trusted.leeway, now));
+            return self.introspected(issuer, None).map_err(|stop| stop.unless_expired(&token, trusted.leeway, now));
         }
         // RFC 8725 s3.1: an algorithm that this issuer may use.
         if !issuer.algorithms.contains(token.header.algorithm) {
@@ -203,20 +203,25 @@ impl Asking<'_> {
             return Ok(Good { token, also: None, fading: None });
         }
         // Signed well, and perhaps revoked since: the issuer has the last word.
-        let said = self.introspected(issuer)?;
-        let also = Some(said.token).filter(AccessToken::names_scopes);
-        Ok(Good { token, also, fading: said.fading })
+        let said = self.introspected(issuer, Some(&token))?;
+        if !said.token.is_of(&token) {
+            return Err(Reason::MalformedClaim.into());
+        }
+        Ok(Good { token, also: Some(said.token), fading: said.fading })
     }
 
-    /// Judges a token by what its issuer says of it.
-    fn introspected(&self, issuer: &TrustedIssuer) -> Result<Good, Stop> {
+    /// Judges a token by what its issuer says of it, beside what it has proven of itself.
+    fn introspected(&self, issuer: &TrustedIssuer, proven: Option<&AccessToken>) -> Result<Good, Stop> {
         let Some(standing) = &issuer.standing else { return Err(Reason::Misconfigured.into()) };
         let said = match self.supply {
             // Fresh from the issuer, also where nothing is remembered.
             Some(Supply::Answered(answer)) => Some(Arc::clone(answer)),
             _ => self.trusted.memory.recall(standing.asker, self.octets, self.now),
         };
-        let need = || Need::Introspection { issuer: issuer.rules.issuer.clone(), token: TokenText::new(self.octets) };
+        let need = || {
+            let question = Question { token: TokenText::new(self.octets), proven: proven.cloned() };
+            Need::Introspection { issuer: issuer.rules.issuer.clone(), question }
+        };
         if let Some(said) = said.filter(|said| said.is_good_for(standing.asker)) {
             let token = said.judge(&issuer.rules, self.now)?.clone();
             let is_fading = standing.ahead == Ahead::Yes && said.is_about_to_end(self.now);

@@ -394,7 +394,7 @@ impl Issuer {
             introspection.build(&self.identifier, (self.plain_http, self.addresses), audiences, algorithms)?;
         if !is_asked_alone {
             // The JWT itself has proven all that.
-            asked.may_lack = MayLack { issuer: true, audience: true, kind: true };
+            asked.may_lack = MayLack { issuer: true, audience: true, kind: true, scope_claim: true };
         }
         let standing = Standing::new(defaults.next_number(), introspection.ahead());
         Ok(Some((Arc::new(standing), Arc::new(asked))))

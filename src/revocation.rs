@@ -114,10 +114,10 @@ impl Denied {
         self.denial.what == what && *self.denial.name == *name && *self.denial.issuer == *issuer
     }
 
-    fn hits(&self, token: &AccessToken) -> bool {
+    fn hits(&self, issued: Option<i64>) -> bool {
         match self.denial.issued_until {
             None => true,
-            Some(until) => token.issued_at().is_none_or(|issued| issued <= until),
+            Some(until) => issued.is_none_or(|issued| issued <= until),
         }
     }
 }
@@ -138,16 +138,22 @@ impl DenyList {
         self.length.load(Ordering::Acquire)
     }
 
-    /// Whether a token that is good otherwise may be accepted.
-    pub(crate) fn allows(&self, token: &AccessToken, now: Timestamp) -> Result<(), Reason> {
+    /// Whether a token that is good otherwise may be accepted. Where its issuer was asked too, what was `said` of it may name what it
+    /// does not name itself; both are one token, so that it was issued when either says so, at the earlier of two times.
+    pub(crate) fn allows(&self, token: &AccessToken, said: Option<&AccessToken>, now: Timestamp) -> Result<(), Reason> {
         if self.len() == 0 {
             return Ok(());
         }
-        let names =
-            [(What::JwtId, token.jwt_id()), (What::Session, token.session_id()), (What::Subject, token.subject())];
+        let both = || [Some(token), said].into_iter().flatten();
+        let issued = both().filter_map(AccessToken::issued_at).min();
         let issuer = token.issuer().as_str();
-        let is_denied = names.into_iter().any(|(what, name)| {
-            name.is_some_and(|name| self.any(issuer, what, name, |denied| !denied.is_over(now) && denied.hits(token)))
+        let is_denied = both().any(|token| {
+            let names =
+                [(What::JwtId, token.jwt_id()), (What::Session, token.session_id()), (What::Subject, token.subject())];
+            names.into_iter().any(|(what, name)| {
+                let stands = |denied: &Denied| !denied.is_over(now) && denied.hits(issued);
+                name.is_some_and(|name| self.any(issuer, what, name, stands))
+            })
         });
         if is_denied { Err(Reason::Revoked) } else { Ok(()) }
     }

@@ -351,8 +351,12 @@ impl Validator {
         self.0.trusted.memory.forget(token.as_bytes());
     }
 
-    /// The same for each active token of which this is true, answers that are still on their way included: of those it is asked on the
-    /// thread of the driver, when they come, so it should not take long. Where it panics, that counts as true.
+    /// The same for each active token of which this is true, answers that are still on their way included. Where it panics, that counts
+    /// as true. Of a JWT whose issuer is asked too it is asked twice, about what the JWT says and about what the issuer says of it; the
+    /// token is forgotten if either is meant.
+    ///
+    /// It must be quick and must not call the validator: of answers that are on their way it is asked when they come, on the one thread
+    /// that serves all issuers. While it takes its time nobody is answered, and one that waits there for `validate` waits for itself.
     ///
     /// ```
     /// # use scopegate::{ClientAuth, Introspection, Issuer, Validator};

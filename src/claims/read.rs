@@ -33,6 +33,8 @@ pub(crate) struct Claims {
     pub(crate) not_before: Option<i64>,
     pub(crate) issued_at: Option<i64>,
     pub(crate) scope: Option<Words>,
+    /// `scope` is there, in whatever form.
+    pub(crate) names_scope: bool,
     pub(crate) scp: Option<Words>,
     pub(crate) other_scope: Option<Words>,
     /// `cnf`: the token is bound to a key (RFC 7800 s3.1).
@@ -91,6 +93,7 @@ impl Claims {
             not_before: None,
             issued_at: None,
             scope: None,
+            names_scope: false,
             scp: None,
             other_scope: None,
             is_bound: false,
@@ -144,8 +147,7 @@ impl<'p> Reader<'p> {
             "auth_time" => self.wrong |= self.date(value).is_none(),
             "acr" => self.wrong |= self.string(value).is_none(),
             "amr" => self.wrong |= !matches!(value, Value::Array(list) if list.strings().is_some()),
-            // A list in `scope` grants nothing unless the settings name the claim (RFC 9068 s2.2.3: a string).
-            "scope" if !matches!(value, Value::Array(_)) => self.claims.scope = self.string(value).map(Words::One),
+            "scope" => self.scope(value),
             "scp" => self.claims.scp = self.words(value),
             "cnf" => {
                 self.claims.is_bound = true;
@@ -191,6 +193,14 @@ impl<'p> Reader<'p> {
     fn filled_string(&mut self, value: Value<'p>) -> Option<Word> {
         self.wrong |= is_string(value, str::is_empty);
         self.string(value)
+    }
+
+    /// A list in `scope` grants nothing unless the settings name the claim (RFC 9068 s2.2.3: a string).
+    fn scope(&mut self, value: Value<'p>) {
+        self.claims.names_scope = true;
+        if !matches!(value, Value::Array(_)) {
+            self.claims.scope = self.string(value).map(Words::One);
+        }
     }
 
     fn subject(&mut self, value: Value<'p>) -> Subject {

@@ -76,6 +76,8 @@ pub(crate) struct MayLack {
     pub(crate) audience: bool,
     /// That it is an access token at all.
     pub(crate) kind: bool,
+    /// The claim of the settings that holds the scopes: `scope` stands for it (RFC 7662 s2.2).
+    pub(crate) scope_claim: bool,
 }
 
 /// How the claims of one issuer's tokens are judged.
@@ -135,7 +137,7 @@ impl Rules {
         let is_access_token = match token_type {
             TokenType::Bearer | TokenType::Dpop => true,
             // An ID token or a refresh token may be active too. What is none carries a scope.
-            TokenType::Absent => may_lack.kind || claims.scope.is_some() && !claims.is_other_kind,
+            TokenType::Absent => may_lack.kind || self.granted(&claims).is_some() && !claims.is_other_kind,
             TokenType::Other => false,
         };
         if !is_access_token {
@@ -249,4 +251,20 @@ impl Rules {
             (None, Profile::PlainJwt) => claims.scope.as_ref().or(claims.scp.as_ref()),
         }
     }
+
+    /// What an answer leaves of a JWT that its signature has proven; `None` where it does not say. It speaks RFC 7662's own `scope` where
+    /// it lacks the claim of the issuer's JWTs, and one in a form that cannot be read leaves nothing: it must not vanish.
+    #[cfg(feature = "driver")]
+    pub(crate) fn left<'c>(&self, claims: &'c Claims) -> Option<Left<'c>> {
+        let of = |words: &'c Words| Left(Some(words));
+        match &claims.other_scope {
+            Some(words) => Some(of(words)),
+            None if claims.names_scope => Some(Left(claims.scope.as_ref())),
+            None => self.granted(claims).map(of),
+        }
+    }
 }
+
+/// Scopes that are left; there may be none.
+#[cfg(feature = "driver")]
+pub(crate) struct Left<'c>(pub(crate) Option<&'c Words>);

@@ -7,7 +7,10 @@
 //!    answers that were handed to somebody who has not used them yet.
 //! 5. Active tokens and all others lie apart, so that junk never makes a good token leave. Both are bounded, and nothing that a
 //!    failure says is kept at all.
-//! 6. What the program means by its tokens it is asked outside the lock: it may come back for more, take its time, or panic.
+//! 6. What the program means by its tokens it is asked outside the lock, so that one that panics or has more forgotten harms nobody.
+//!    Of answers that come it is asked on the driver's thread, where nobody is answered until it says something.
+//! 7. Given up: a child that was forked off while another thread held a lock of these waits for it for ever. As with that of the
+//!    resolved issuers, it is held for no longer than it takes to change a table.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -59,6 +62,23 @@ impl fmt::Debug for TokenText {
         f.write_str("TokenText(..)")
     }
 }
+
+/// What an issuer is asked: about which token, and what the token itself has proven.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) token: TokenText,
+    /// What a signature holds for, where there is one: an answer need not repeat it.
+    pub(crate) proven: Option<AccessToken>,
+}
+
+/// The same token has proven the same.
+impl PartialEq for Question {
+    fn eq(&self, other: &Self) -> bool {
+        self.token == other.token
+    }
+}
+
+impl Eq for Question {}
 
 /// Whether a token that is in use is asked about before it is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +168,7 @@ impl Fact {
             Answer::Active(claims, token_type) => rules.accept_answer(*claims, token_type, may_lack),
         };
         match accepted {
+            Ok(accepted) if may_lack.scope_claim => Self::Active(AccessToken::beside(accepted, rules)),
             Ok(accepted) => Self::Active(AccessToken::new(accepted, rules)),
             Err(reason) => Self::Bad(reason),
         }
@@ -157,6 +178,8 @@ impl Fact {
 /// A fact, and how long it may be used.
 pub(crate) struct Remembered {
     pub(crate) fact: Fact,
+    /// What the token has proven of itself: the program may mean it by that too.
+    proven: Option<AccessToken>,
     asker: Asker,
     /// When the question was asked.
     asked: Timestamp,
@@ -179,7 +202,13 @@ impl Remembered {
             }),
             Fact::Bad(_) => None,
         };
-        Self { fact, asker, asked, life, lasts, is_void: AtomicBool::new(false), ahead_from: AtomicU64::new(0) }
+        let (is_void, ahead_from) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { fact, proven: None, asker, asked, life, lasts, is_void, ahead_from }
+    }
+
+    /// The same of a token that has proven this of itself.
+    pub(crate) fn beside(self, proven: Option<AccessToken>) -> Self {
+        Self { proven, ..self }
     }
 
     /// The token, or why not, at this time.
@@ -211,10 +240,12 @@ impl Remembered {
         !self.is_void() && now.since(self.asked) < self.life
     }
 
-    /// Whether the program means it. What panics cannot say that it does not.
+    /// Whether the program means it, by what the issuer says of it or by what it has proven of itself: an answer may leave out the
+    /// very claim that the program looks at. What panics cannot say that it does not.
     fn is_meant_by(&self, meant: &dyn Fn(&AccessToken) -> bool) -> bool {
+        let is_meant = |token: &AccessToken| catch_unwind(AssertUnwindSafe(|| meant(token))).unwrap_or(true);
         match &self.fact {
-            Fact::Active(token) => catch_unwind(AssertUnwindSafe(|| meant(token))).unwrap_or(true),
+            Fact::Active(said) => is_meant(said) || self.proven.as_ref().is_some_and(is_meant),
             Fact::Bad(_) => false,
         }
     }
@@ -240,10 +271,12 @@ impl Remembered {
     }
 
     fn size(&self) -> usize {
-        match &self.fact {
-            Fact::Active(token) => token.stated().payload().len(),
+        let length = |token: &AccessToken| token.stated().payload().len();
+        let said = match &self.fact {
+            Fact::Active(token) => length(token),
             Fact::Bad(_) => 0,
-        }
+        };
+        said.saturating_add(self.proven.as_ref().map_or(0, length))
     }
 }
 
@@ -282,7 +315,7 @@ struct Flight {
 }
 
 /// More than these wait for one answer to come, and it is void altogether.
-const MOST_MEANT: usize = 64;
+const MOST_MEANT: usize = 4096;
 
 /// The number of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::decision::{Proof, prove};
 use crate::endpoint::Endpoint;
 use crate::introspection::response::NotAnAnswer;
 use crate::introspection::setup::Asked;
-use crate::introspection::signed::{Between, unwrap};
+use crate::introspection::signed::{Between, When, unwrap};
 use crate::jose::compact::Unverified;
 use crate::jose::json::{self, Value};
 use crate::keys::store::KeyStore;
@@ -102,22 +102,30 @@ pub(crate) enum Opened {
     WantsKeys,
     /// It takes a key that is not at hand.
     WantsKey(Option<Box<str>>),
+    /// It takes the key that may have been given the name of another.
+    WantsRenamed,
 }
 
 /// Checks the signature of an answer, and takes the answer out.
-pub(crate) fn open(jwt: &[u8], asked: &Asked, keys: &KeyStore, now: Timestamp) -> Result<Opened, NotAnAnswer> {
+pub(crate) fn open(jwt: &[u8], asked: &Asked, keys: &KeyStore, when: When) -> Result<Opened, NotAnAnswer> {
     let token = Unverified::parse(jwt.trim_ascii()).map_err(|_| NotAnAnswer("the signed answer is no JWT"))?;
     if !asked.algorithms.contains(token.header.algorithm) {
         return Err(NotAnAnswer("the signed answer is signed with an algorithm that the issuer may not use"));
     }
     let held = keys.read();
-    match prove(&token, &held, now) {
+    match prove(&token, &held, when.now) {
         Ok(Proof::Holds(verified)) => {
             let between = Between { issuer: &asked.issuer, audiences: &asked.signed_for };
-            unwrap(&verified, &between).map(Opened::Answer)
+            unwrap(&verified, &between, when).map(Opened::Answer)
         }
         Ok(Proof::NoKeys) => Ok(Opened::WantsKeys),
         Ok(Proof::UnknownKey) => Ok(Opened::WantsKey(token.header.kid.clone())),
+        // Where the issuer may be asked, it is: the name may belong to another key by now.
+        Ok(Proof::BadSignature)
+            if held.remote().is_some_and(|remote| remote.published.renamed_barred(when.now).is_zero()) =>
+        {
+            Ok(Opened::WantsRenamed)
+        }
         Ok(Proof::BadSignature) | Err(_) => Err(NotAnAnswer("the signature of the answer does not hold")),
     }
 }

@@ -33,7 +33,7 @@ fn token(issuer: &str, claims: &str) -> AccessToken {
 }
 
 fn is_denied(list: &DenyList, token: &AccessToken, seconds: u64) -> bool {
-    list.allows(token, at(seconds)) == Err(Reason::Revoked)
+    list.allows(token, None, at(seconds)) == Err(Reason::Revoked)
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_denial_ends_by_both_clocks() {
     for (wall, uptime, expected) in [(7200, 3599, true), (-7200, 7200, true), (3599, 7200, true), (3600, 3600, false)] {
         let uptime = start.uptime().saturating_add(Duration::from_secs(uptime));
         let now = Timestamp::new(start.unix_millis() + wall * 1000, uptime);
-        assert_eq!(list.allows(&token, now).is_err(), expected, "{wall} {uptime:?}");
+        assert_eq!(list.allows(&token, None, now).is_err(), expected, "{wall} {uptime:?}");
     }
 }
 
@@ -106,7 +106,7 @@ fn saying_less_after_the_wall_clock_was_set_back_takes_nothing_back_either() {
     };
     list.deny(&Denial::jwt_id(A, "j"), Duration::from_secs(1), shown(-1800, 3000)).unwrap();
     // By the wall clock it would have stood until an hour after it was said, and that is not over.
-    assert!(list.allows(&token(A, r#","jti":"j""#), shown(1700, 6500)).is_err());
+    assert!(list.allows(&token(A, r#","jti":"j""#), None, shown(1700, 6500)).is_err());
 }
 
 #[test]
@@ -140,8 +140,8 @@ fn readers_find_what_was_denied_before_they_looked_whatever_is_denied_meanwhile(
             scope.spawn(|| {
                 while !is_over.load(Ordering::Acquire) {
                     let known = denied.load(Ordering::Acquire);
-                    assert!(tokens[..known].iter().all(|token| list.allows(token, at(1)).is_err()));
-                    assert!(list.allows(&good, at(1)).is_ok());
+                    assert!(tokens[..known].iter().all(|token| list.allows(token, None, at(1)).is_err()));
+                    assert!(list.allows(&good, None, at(1)).is_ok());
                 }
             });
         }

@@ -166,8 +166,12 @@ impl BareJudge {
         let document = judge(answer, FetchLimits::default(), EPOCH).ok()?;
         let trusted = self.trusted();
         let rules = &trusted.issuers.first()?.rules;
-        let may_lack =
-            MayLack { issuer: self.issuer.is_none(), audience: self.audiences.is_none(), kind: self.profile.is_none() };
+        let may_lack = MayLack {
+            issuer: self.issuer.is_none(),
+            audience: self.audiences.is_none(),
+            kind: self.profile.is_none(),
+            scope_claim: false,
+        };
         let fact = Fact::of(Answer::read(&document, &rules.names).ok()?, rules, may_lack);
         Some(match fact {
             Fact::Bad(reason) => Err(reason),

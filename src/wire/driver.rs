@@ -232,7 +232,7 @@ impl Wire {
                 let name = name.clone();
                 return self.resolve(name, reply, now);
             }
-            Need::Introspection { issuer, token } => return self.inquire(issuer, token, reply, now),
+            Need::Introspection { issuer, question } => return self.inquire(issuer, question, reply, now),
             Need::Asking { issuer } => return self.expect(issuer, patience, reply, now),
             Need::Keys { issuer }
             | Need::UnknownKey { issuer, .. }

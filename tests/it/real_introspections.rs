@@ -65,6 +65,7 @@ const AUTHLIB: Server = Server {
 
 /// When the answers count: after the last was given, and before the first of those that last ends.
 const NOW: i64 = 1_795_444_000;
+const SIGNED_AT: i64 = 1_600_000_000;
 /// A day after the oldest were given: the refresh token is active then.
 const THEN: i64 = 1_600_000_100;
 
@@ -160,7 +161,9 @@ impl Asked {
         self.judge_as(JSON, answer.to_string(), "things:read").map_err(|rejection| rejection.reason())
     }
 
-    fn judge_signed(self, answer: impl Into<Bytes>) -> Result<AccessToken, Reason> {
+    /// At the time when the answer was given.
+    fn judge_signed(mut self, answer: impl Into<Bytes>) -> Result<AccessToken, Reason> {
+        self.now = SIGNED_AT;
         self.judge_as(SIGNED, answer, "things:read").map_err(|rejection| rejection.reason())
     }
 }

@@ -257,3 +257,22 @@ fn an_end_counts_by_the_time_that_has_passed_also_when_the_wall_clock_was_set_ba
         }
     }
 }
+
+#[test]
+fn what_a_token_has_proven_of_itself_is_meant_too() {
+    let proven = |subject: &str| {
+        let Fact::Active(token) = active(subject) else { panic!("it is active") };
+        Some(token)
+    };
+    let nameless = || {
+        let document = br#"{"active":true,"iss":"https://a.test","token_type":"Bearer"}"#;
+        Fact::of(Answer::read(document, &ClaimNames::default()).unwrap(), &rules(), MayLack::default())
+    };
+    for (named, is_kept) in [("carol", false), ("dave", true)] {
+        let memory = memory(100, 1_000_000);
+        let flight = memory.ask(1, TokenText::new(b"on its way"));
+        memory.forget_where(&subject("carol"));
+        let answer = remembered(nameless(), 0).beside(proven(named));
+        assert_eq!(memory.answered(flight, answer).is_some(), is_kept, "{named}");
+    }
+}

@@ -11,9 +11,10 @@ use crate::client_auth::Credential;
 use crate::clock::{Clock, Timestamp};
 use crate::decision::{Need, Supply};
 use crate::endpoint::Endpoint;
-use crate::introspection::memory::{FlightId, TokenText};
+use crate::introspection::memory::{FlightId, Question, TokenText};
 use crate::introspection::remote::{LONGEST_ANSWER, Opened, Reply, ask, open};
 use crate::introspection::setup::Asked;
+use crate::introspection::signed::When;
 use crate::issuer::TrustedIssuer;
 use crate::issuer_id::IssuerId;
 use crate::keys::refresh::LONGEST_NAP;
@@ -35,12 +36,12 @@ impl Wire {
         let Some(mut desk) = Desk::new(issuer, Arc::clone(&self.plan.memory)) else { return };
         let left = old.map_or_else(Vec::new, |old| desk.succeed(old, now));
         self.desks.insert(name.clone(), desk);
-        for Left { token, since, waiting } in left {
+        for Left { question, since, waiting } in left {
             for reply in waiting {
-                self.inquire(name, &token, Some(reply), now);
+                self.inquire(name, &question, Some(reply), now);
             }
             if let Some(desk) = self.desks.get_mut(name) {
-                desk.asked_since(&token, since);
+                desk.asked_since(&question.token, since);
             }
         }
     }
@@ -49,7 +50,7 @@ impl Wire {
     pub(super) fn inquire(
         &mut self,
         issuer: &IssuerId,
-        token: &TokenText,
+        question: &Question,
         reply: Option<oneshot::Sender<Supply>>,
         now: Timestamp,
     ) {
@@ -59,7 +60,7 @@ impl Wire {
             }
             return;
         };
-        let (is_begun, told) = desk.ask(token, reply, now);
+        let (is_begun, told) = desk.ask(question, reply, now);
         let issuer = issuer.clone();
         match told {
             Some(Told::Halted(why)) => self.news.tell(|| Event::IntrospectionHalted { issuer: issuer.clone(), why }),
@@ -67,7 +68,7 @@ impl Wire {
             None => {}
         }
         if is_begun {
-            self.send_question(&issuer, token, now);
+            self.send_question(&issuer, &question.token, now);
         }
     }
 
@@ -81,6 +82,7 @@ impl Wire {
                 asked: Arc::clone(&desk.asked),
                 keys: Arc::clone(&desk.keys),
                 issuer: issuer.clone(),
+                leeway: desk.rules.leeway,
                 post: self.post.clone(),
             };
             let (id, asker) = (dispatch.id, desk.standing.asker);
@@ -201,6 +203,7 @@ struct Errand {
     asked: Arc<Asked>,
     keys: Arc<KeyStore>,
     issuer: IssuerId,
+    leeway: Duration,
     post: mpsc::WeakUnboundedSender<Message>,
 }
 
@@ -213,7 +216,7 @@ impl Errand {
         let (fetch, asked) = (&*self.fetch, &self.asked);
         match ask(fetch, limits, &ready.endpoint, asked, &ready.credential, token.octets(), now).await? {
             Reply::Plain(document) => Ok(document.to_vec()),
-            Reply::Signed(jwt) => self.unseal(&jwt).await,
+            Reply::Signed(jwt) => self.unseal(&jwt, now).await,
         }
     }
 
@@ -222,15 +225,21 @@ impl Errand {
     }
 
     /// Checks the signature of an answer, for which keys may have to be fetched first.
-    async fn unseal(&self, jwt: &[u8]) -> Result<Vec<u8>, FetchError> {
+    async fn unseal(&self, jwt: &[u8], sent: Timestamp) -> Result<Vec<u8>, FetchError> {
+        let mut is_doubted = false;
         for _ in 0..KEYS_AT_MOST {
-            let opened = open(jwt, &self.asked, &self.keys, self.clock.now());
+            let when = When { sent, now: self.clock.now(), leeway: self.leeway };
+            let opened = open(jwt, &self.asked, &self.keys, when);
             let issuer = self.issuer.clone();
             let need = match opened.map_err(|fault| FetchError::Unusable { problem: fault.0 })? {
                 Opened::Answer(document) => return Ok(document),
                 Opened::WantsKeys => Need::Keys { issuer },
                 Opened::WantsKey(kid) => Need::UnknownKey { issuer, kid },
+                // The issuer's own keys have judged it.
+                Opened::WantsRenamed if is_doubted => break,
+                Opened::WantsRenamed => Need::RenamedKey { issuer },
             };
+            is_doubted |= matches!(need, Need::RenamedKey { .. });
             let (reply, answer) = oneshot::channel();
             let question = Message::Needed { need, patience: Patience::OneAnswer, reply: Some(reply) };
             let is_sent = self.post.upgrade().is_some_and(|inbox| inbox.send(question).is_ok());
@@ -246,7 +255,7 @@ impl Errand {
     }
 }
 
-/// The first keys, and then perhaps a newer one.
+/// The first keys, and then perhaps a newer one, or one under another's name.
 const KEYS_AT_MOST: usize = 3;
 
 /// Finds the endpoint, and asks for the secret.

@@ -17,7 +17,7 @@ use crate::client_auth::Credential;
 use crate::clock::Timestamp;
 use crate::decision::Supply;
 use crate::endpoint::Endpoint;
-use crate::introspection::memory::{Ahead, Fact, FlightId, Memory, Remembered, Standing, TokenText};
+use crate::introspection::memory::{Ahead, Fact, FlightId, Memory, Question, Remembered, Standing, TokenText};
 use crate::introspection::mercy::{Came, Mercy};
 use crate::introspection::response::Answer;
 use crate::introspection::setup::{Asked, AskedAt};
@@ -25,6 +25,7 @@ use crate::issuer::TrustedIssuer;
 use crate::issuer_id::IssuerId;
 use crate::keys::store::KeyStore;
 use crate::observe::{IntrospectionOutcome, Spared};
+use crate::token::AccessToken;
 use crate::wire::driver::expecting::Expecting;
 use crate::wire::driver::{MOST_WAITING, unreachable};
 use crate::wire::fetch::FetchError;
@@ -44,7 +45,7 @@ pub(super) struct Desk {
     pub(super) asked: Arc<Asked>,
     pub(super) standing: Arc<Standing>,
     pub(super) keys: Arc<KeyStore>,
-    rules: Rules,
+    pub(super) rules: Rules,
     memory: Arc<Memory>,
     mercy: Mercy,
     ready: Option<Ready>,
@@ -74,6 +75,7 @@ pub(super) struct Ready {
 /// A question.
 struct Flight {
     id: FlightId,
+    proven: Option<AccessToken>,
     since: Timestamp,
     /// When it was sent the last time.
     sent: Timestamp,
@@ -112,7 +114,7 @@ pub(super) struct Dispatch {
 
 /// Who waited for a question that was given up.
 pub(super) struct Left {
-    pub(super) token: TokenText,
+    pub(super) question: Question,
     pub(super) since: Timestamp,
     pub(super) waiting: Vec<oneshot::Sender<Supply>>,
 }
@@ -160,7 +162,7 @@ impl Desk {
             self.standing.bar(old.standing.barred(now), now);
         }
         let left = |(token, flight): (&TokenText, &mut Flight)| Left {
-            token: token.clone(),
+            question: Question { token: token.clone(), proven: flight.proven.take() },
             since: flight.since,
             waiting: std::mem::take(&mut flight.waiting),
         };
@@ -177,10 +179,11 @@ impl Desk {
     /// Takes a question in; whether it is to be sent.
     pub(super) fn ask(
         &mut self,
-        token: &TokenText,
+        question: &Question,
         reply: Option<oneshot::Sender<Supply>>,
         now: Timestamp,
     ) -> (bool, Option<Told>) {
+        let Question { token, proven } = question;
         // It may have been answered since it was found missing.
         let known = self.memory.recall(self.standing.asker, token.octets(), now);
         let is_ahead = self.standing.ahead == Ahead::Yes && reply.is_none();
@@ -212,6 +215,7 @@ impl Desk {
         self.waiting = self.waiting.saturating_add(reply.iter().len());
         let flight = Flight {
             id: self.memory.ask(self.standing.asker, token.clone()),
+            proven: proven.clone(),
             since: now,
             sent: now,
             state: State::Parked,
@@ -341,7 +345,8 @@ impl Desk {
             Fact::Bad(reason) => (IntrospectionOutcome::Refused(*reason), self.asked.remember_inactive),
         };
         let flight = self.flights.get_mut(token)?;
-        let remembered = Remembered::new(fact, self.standing.asker, flight.sent, life, self.rules.leeway);
+        let remembered = Remembered::new(fact, self.standing.asker, flight.sent, life, self.rules.leeway)
+            .beside(flight.proven.clone());
         match self.memory.answered(id, remembered) {
             Some(known) => {
                 let flight = self.end(token, Came::Well, now)?;

@@ -2,7 +2,7 @@
 
 use futures_executor::block_on;
 use scopegate::testing::{Endpoint, Fault, TestToken};
-use scopegate::{Algorithm, Credentials, Introspection, Issuer, Reason, Requirement, ScopePolicy, Secret};
+use scopegate::{Algorithm, Credentials, Denial, Introspection, Issuer, Reason, Requirement, ScopePolicy, Secret};
 use serde_json::{Value, json as object};
 
 use super::{A, API, B, MILLISECOND, World, at, json, unasked};
@@ -66,12 +66,25 @@ fn a_key_that_is_not_known_yet_is_fetched_before_the_issuer_is_asked() {
 }
 
 /// What comes of a good JWT with the scopes `read` and `admin` for which the issuer answers so.
-fn answered(answer: Value, demanded: &str) -> Result<(), Reason> {
+fn answered(answer: &Value, demanded: &str) -> Result<(), Reason> {
     let world = both();
-    let jwt = world.issuer.token().scope("read admin").mint();
-    world.way.answer(move |sent| (sent.method == "POST").then(|| json(200, answer.to_string())));
+    let jwt = world.issuer.token().scope("read admin");
+    judged(&world, &jwt.mint(), answer, demanded)
+}
+
+/// The same where its JWTs have the scopes in this claim.
+fn answered_beside(claim: &'static str, answer: &Value, demanded: &str) -> Result<(), Reason> {
+    let world =
+        World::of(|issuer| Issuer::discover(A).and_introspect(at(issuer)).scope_claim(claim), |builder| builder);
+    let jwt = world.issuer.token().without("scope").claim(claim, ["read", "admin"]);
+    judged(&world, &jwt.mint(), answer, demanded)
+}
+
+fn judged(world: &World, jwt: &str, answer: &Value, demanded: &str) -> Result<(), Reason> {
+    let answer = answer.to_string();
+    world.way.answer(move |sent| (sent.method == "POST").then(|| json(200, answer.clone())));
     let demand = Requirement::from(ScopePolicy::all([demanded]).unwrap());
-    let presented = Credentials::bearer(&jwt);
+    let presented = Credentials::bearer(jwt);
     let result = block_on(world.validator.validate(&presented, &demand));
     let result = result.map(|_| ()).map_err(|rejection| rejection.reason());
     let remembered = world.validator.check(&presented, &demand);
@@ -81,8 +94,10 @@ fn answered(answer: Value, demanded: &str) -> Result<(), Reason> {
 
 #[test]
 fn an_answer_may_leave_out_what_the_jwt_has_proven_and_not_contradict_it() {
-    assert_eq!(answered(object!({"active": true}), "read"), Ok(()));
-    assert_eq!(answered(object!({"active": true, "iss": A, "aud": API, "token_type": "Bearer"}), "admin"), Ok(()));
+    assert_eq!(answered(&object!({"active": true}), "read"), Ok(()));
+    assert_eq!(answered(&object!({"active": true, "iss": A, "aud": API, "token_type": "Bearer"}), "admin"), Ok(()));
+    assert_eq!(answered(&object!({"active": true, "sub": "user-1"}), "admin"), Ok(()));
+    assert_eq!(answered(&object!({"active": true, "sub": null}), "admin"), Ok(()));
     for (contradiction, reason) in [
         (object!({"active": true, "iss": B}), Reason::UntrustedIssuer),
         (object!({"active": true, "aud": "https://other.example.test"}), Reason::WrongAudience),
@@ -91,20 +106,84 @@ fn an_answer_may_leave_out_what_the_jwt_has_proven_and_not_contradict_it() {
         (object!({"active": true, "nbf": 1_800_001_000}), Reason::NotYetValid),
         (object!({"active": true, "exp": "1800000300"}), Reason::MalformedClaim),
         (object!({"active": true, "cnf": {"jkt": "x"}}), Reason::Unbound),
+        (object!({"active": true, "sub": "user-2"}), Reason::MalformedClaim),
+        (object!({"active": true, "sub": "user-1", "jti": "another"}), Reason::MalformedClaim),
         (object!({"active": false}), Reason::Inactive),
     ] {
-        assert_eq!(answered(contradiction.clone(), "read"), Err(reason), "{contradiction}");
+        assert_eq!(answered(&contradiction, "read"), Err(reason), "{contradiction}");
     }
 }
 
 #[test]
 fn an_answer_with_fewer_scopes_narrows_and_one_with_more_does_not_widen() {
     let answer = |scope: &str| object!({"active": true, "scope": scope});
-    assert_eq!(answered(answer("read"), "read"), Ok(()));
-    assert_eq!(answered(answer("read"), "admin"), Err(Reason::InsufficientScope));
-    assert_eq!(answered(answer(""), "read"), Err(Reason::InsufficientScope));
-    assert_eq!(answered(answer("read admin root"), "admin"), Ok(()));
-    assert_eq!(answered(answer("read admin root"), "root"), Err(Reason::InsufficientScope));
+    assert_eq!(answered(&answer("read"), "read"), Ok(()));
+    assert_eq!(answered(&answer("read"), "admin"), Err(Reason::InsufficientScope));
+    assert_eq!(answered(&answer(""), "read"), Err(Reason::InsufficientScope));
+    assert_eq!(answered(&answer("read admin root"), "admin"), Ok(()));
+    assert_eq!(answered(&answer("read admin root"), "root"), Err(Reason::InsufficientScope));
+}
+
+#[test]
+fn an_answer_that_narrows_counts_in_whatever_form_it_does() {
+    // A list is not the form of RFC 7662, so it grants nothing, and does not count as silence.
+    for scope in [object!(["read"]), object!(["read", "admin"]), object!([]), object!([7])] {
+        for demanded in ["read", "admin"] {
+            let answer = object!({"active": true, "scope": scope});
+            assert_eq!(answered(&answer, demanded), Err(Reason::InsufficientScope), "{answer} {demanded}");
+        }
+    }
+    assert_eq!(answered(&object!({"active": true, "scope": 7}), "read"), Err(Reason::MalformedClaim));
+    for claim in ["permissions", "scp"] {
+        let beside = |answer: Value, demanded: &str| answered_beside(claim, &answer, demanded);
+        assert_eq!(beside(object!({"active": true}), "admin"), Ok(()), "{claim}");
+        assert_eq!(beside(object!({"active": true, "scope": "read"}), "read"), Ok(()), "{claim}");
+        assert_eq!(beside(object!({"active": true, "scope": "read"}), "admin"), Err(Reason::InsufficientScope));
+        assert_eq!(beside(object!({"active": true, "scope": ["admin"]}), "admin"), Err(Reason::InsufficientScope));
+        assert_eq!(beside(object!({"active": true, "scope": "read", claim: ["admin"]}), "admin"), Ok(()));
+        assert_eq!(beside(object!({"active": true, claim: ["read"]}), "admin"), Err(Reason::InsufficientScope));
+    }
+    assert_eq!(answered_beside("scope", &object!({"active": true, "scope": ["read"]}), "read"), Ok(()));
+}
+
+/// A world whose issuer answers so, and a JWT of `carol` that it has accepted.
+fn accepted(answer: &Value) -> (World, String) {
+    let world = both();
+    let answer = answer.to_string();
+    world.way.answer(move |sent| (sent.method == "POST").then(|| json(200, answer.clone())));
+    let jwt = world.jwt().subject("carol").mint();
+    assert!(world.validate(&jwt).is_ok());
+    (world, jwt)
+}
+
+#[test]
+fn tokens_are_meant_by_what_the_jwt_says_and_by_what_the_answer_says() {
+    for (answer, client) in
+        [(object!({"active": true}), None), (object!({"active": true, "client_id": "x"}), Some("x"))]
+    {
+        let (world, jwt) = accepted(&answer);
+        world.validator.forget_where(|token| token.subject() == Some("dave"));
+        assert!(world.check(&jwt).is_ok(), "it was not meant");
+        world.validator.forget_where(|token| token.subject() == Some("carol"));
+        unasked(world.check(&jwt));
+        assert!(world.validate(&jwt).is_ok());
+        world.validator.forget_where(|token| token.client_id() == Some("x"));
+        assert_eq!(world.check(&jwt).is_err(), client.is_some(), "{answer}");
+    }
+}
+
+#[test]
+fn a_denial_means_what_the_answer_says_too() {
+    let hour = seconds(3600);
+    let answer = object!({"active": true, "sid": "session-7", "sub": "carol"});
+    let (world, jwt) = accepted(&answer);
+    world.validator.deny(&Denial::session(A, "session-8"), hour).unwrap();
+    // The answer does not say when it was issued, and the JWT does.
+    world.validator.deny(&Denial::subject(A, "carol", 1_799_999_999), hour).unwrap();
+    assert!(world.check(&jwt).is_ok());
+    world.validator.deny(&Denial::session(A, "session-7"), hour).unwrap();
+    assert_eq!(refused(world.check(&jwt)), Reason::Revoked);
+    assert_eq!(refused(world.validate(&jwt)), Reason::Revoked);
 }
 
 #[test]

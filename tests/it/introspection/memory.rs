@@ -244,6 +244,21 @@ fn tokens_that_are_meant_are_forgotten_while_their_issuer_is_asked() {
 }
 
 #[test]
+fn a_burst_of_logouts_voids_no_answer_that_is_not_meant() {
+    for (logouts, questions) in [(65, 1), (4096, 1), (4097, 2)] {
+        let world = World::new(same);
+        let token = world.token();
+        let call = opened(&world, &token);
+        for number in 0..logouts {
+            world.validator.forget_where(move |token| token.subject() == Some(&format!("other-{number}")));
+        }
+        world.clock.advance(seconds(1));
+        assert!(block_on(call).is_ok(), "{logouts}");
+        assert_eq!(world.asked(), questions, "{logouts}");
+    }
+}
+
+#[test]
 fn what_was_handed_to_a_call_that_has_not_looked_yet_is_forgotten_too() {
     for settings in [same, |settings: Introspection| settings.remember(seconds(0))] {
         let world = World::new(settings);

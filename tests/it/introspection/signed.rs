@@ -8,7 +8,7 @@ use scopegate::{
 use serde_json::{Value, json as object};
 
 use super::{A, API, B, World, at, typed, unasked, words};
-use crate::rotation::{read, refused, seconds};
+use crate::rotation::{issuer, read, refused, seconds, soon, waits};
 
 const SIGNED: &str = "application/token-introspection+jwt";
 const NOW: i64 = 1_800_000_000;
@@ -90,6 +90,10 @@ fn row_i32_a_signed_answer_that_is_not_the_issuers_word_to_this_client_is_503() 
         ("no iss", of(without("iss"))),
         ("no iat", of(without("iat"))),
         ("iat a text", of(with("iat", object!("1800000000")))),
+        ("iat 1e300", of(with("iat", serde_json::from_str("1e300").unwrap()))),
+        ("iat a minute and more before", of(with("iat", object!(NOW - 62)))),
+        ("iat an hour before", of(with("iat", object!(NOW - 3600)))),
+        ("iat a minute and more ahead", of(with("iat", object!(NOW + 61)))),
         ("no answer", of(without("token_introspection"))),
         ("answer a text", of(with("token_introspection", object!(said().to_string())))),
         ("answer a list", of(with("token_introspection", object!([said()])))),
@@ -210,6 +214,68 @@ fn row_i32_an_answer_by_a_key_that_is_not_known_yet_has_it_fetched() {
         unasked(world.validate(&world.token()));
     }
     assert!(world.issuer.requests().jwks <= 4, "I32 {:?}", world.issuer.requests());
+}
+
+#[test]
+fn row_i32_an_answer_by_a_key_that_was_given_the_name_of_another_has_it_fetched() {
+    let world = signing(|settings| settings);
+    assert!(world.validate(&world.token()).is_ok());
+    let successor = issuer(A, &world.clock);
+    world.issuer.publish_raw(successor.jwks());
+    answering(&world, SIGNED, answer(&successor, &claims()).mint());
+    assert!(world.validate(&world.token()).is_ok(), "I32");
+    let questions = world.way.questions().len();
+    assert_eq!((questions, world.issuer.requests().jwks), (2, 2), "I32 and the question is not asked twice");
+    // A signature that no key of the issuer made costs one fetch, and all of them what the budget for such allows.
+    world.clock.advance(seconds(60));
+    let mut fresh = claims();
+    fresh["iat"] = object!(NOW + 60);
+    answering(&world, SIGNED, answer(&successor, &fresh).tampered().mint());
+    let fetches = world.issuer.requests().jwks;
+    unasked(world.validate(&world.token()));
+    assert_eq!(world.issuer.requests().jwks, fetches + 1, "I32");
+    for _ in 0..10 {
+        unasked(world.validate(&world.token()));
+    }
+    assert!(world.issuer.requests().jwks <= fetches + 2, "I32 {:?}", world.issuer.requests());
+}
+
+#[test]
+fn row_i32_an_answer_is_of_the_time_when_it_was_asked_for() {
+    let taken = |leeway: u64, issued: Value| {
+        let world = World::with(Introspection::signed, |builder| builder.leeway(seconds(leeway)));
+        let mut dated = claims();
+        dated["iat"] = issued;
+        answering(&world, SIGNED, answer(&world.issuer, &dated).mint());
+        world.validate("some-token").is_ok()
+    };
+    for leeway in [0, 10, 60] {
+        let span = i64::try_from(leeway).unwrap();
+        for (issued, expected) in [(-span - 1, false), (-span, true), (0, true), (span, true), (span + 1, false)] {
+            assert_eq!(taken(leeway, object!(NOW + issued)), expected, "I32 {leeway} {issued}");
+        }
+    }
+    // Whoever kept one gives it again after the token was revoked.
+    let world = signing(|settings| settings);
+    let kept = answer(&world.issuer, &claims()).mint();
+    answering(&world, SIGNED, kept);
+    assert!(world.validate("some-token").is_ok());
+    world.clock.advance(seconds(3600));
+    unasked(world.validate("some-token"));
+    assert_eq!(world.told.last_of(2), "unusable", "I32");
+}
+
+#[test]
+fn row_i32_an_answer_is_as_late_as_its_issuer_is() {
+    // What counts is when it was asked for, and not when it came.
+    let world = World::with(|settings| settings.signed().deadline(seconds(10)), |builder| builder.leeway(seconds(0)));
+    let token = world.token();
+    world.script(Fault::delay(seconds(5)).times(1));
+    let mut call = world.call(&token);
+    assert!(waits(&mut call));
+    soon("it is asked", || world.asked() == 1);
+    world.clock.advance(seconds(5));
+    assert!(block_on(call).is_ok(), "I32");
 }
 
 #[test]
