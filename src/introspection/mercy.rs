@@ -20,7 +20,7 @@ const BROKEN_FOR: Duration = Duration::from_secs(5);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// How much may be asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Allowance {
     pub(crate) in_flight: u32,
     pub(crate) per_second: u32,

@@ -22,27 +22,25 @@ use crate::metadata::{MetadataFault, ServerMetadata};
 use crate::observe::Event;
 use crate::reason::Cause;
 use crate::wire::discovery::{Forms, discover_where};
-use crate::wire::driver::desk::{Desk, Dispatch, Ended, Left, Ready, Told};
+use crate::wire::driver::desk::{Desk, Dispatch, Ended, Ready, Told};
 use crate::wire::driver::inbox::Message;
 use crate::wire::driver::{LONGEST_LOAD, Patience, Wire, addresses, unreachable};
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 
 impl Wire {
-    /// Makes a desk for an issuer that is asked, or a new one for new settings: it serves those too who waited at the old one.
+    /// Makes a desk for an issuer that is asked, or a new one for new settings. Under the old standing the old one stays.
     pub(super) fn open_desk(&mut self, issuer: &TrustedIssuer) {
         let (name, now) = (&issuer.rules.issuer, self.plan.clock.now());
-        let old = self.desks.remove(name.as_str());
-        let Some(mut desk) = Desk::new(issuer, Arc::clone(&self.plan.memory)) else { return };
-        let left = old.map_or_else(Vec::new, |old| desk.succeed(old, now));
-        self.desks.insert(name.clone(), desk);
-        for Left { token, since, waiting } in left {
-            for reply in waiting {
-                self.inquire(name, &token, Some(reply), now);
-            }
-            if let Some(desk) = self.desks.get_mut(name) {
-                desk.asked_since(&token, since);
-            }
+        let is_open = |desk: &Desk| issuer.standing.as_ref().is_some_and(|new| Arc::ptr_eq(new, &desk.standing));
+        if self.desks.get(name).is_some_and(is_open) {
+            return;
         }
+        let old = self.desks.remove(name);
+        if let Some(mut desk) = Desk::new(issuer, Arc::clone(&self.plan.memory)) {
+            old.iter().for_each(|old| desk.succeed(old, now));
+            self.desks.insert(name.clone(), desk);
+        }
+        old.into_iter().for_each(Desk::close);
     }
 
     /// Finds out what an issuer says of a token.

@@ -108,13 +108,6 @@ pub(super) struct Dispatch {
     pub(super) ready: Ready,
 }
 
-/// Who waited for a question that was given up.
-pub(super) struct Left {
-    pub(super) token: TokenText,
-    pub(super) since: Timestamp,
-    pub(super) waiting: Vec<oneshot::Sender<Supply>>,
-}
-
 /// What came of a question that has ended.
 pub(super) struct Ended {
     pub(super) took: Duration,
@@ -150,25 +143,20 @@ impl Desk {
         })
     }
 
-    /// Takes the place of a desk with older settings, whose questions are given up. Who waited there is handed back, with since when
-    /// and for what.
-    pub(super) fn succeed(&mut self, mut old: Self, now: Timestamp) -> Vec<Left> {
+    /// Takes the place of a desk with other settings.
+    pub(super) fn succeed(&mut self, old: &Self, now: Timestamp) {
         if self.asked.place == old.asked.place {
             self.mercy.succeed(&old.mercy, now);
             self.standing.bar(old.standing.barred(now), now);
+            self.found.clone_from(&old.found);
+            self.tried = old.tried;
         }
-        let left = |(token, flight): (&TokenText, &mut Flight)| Left {
-            token: token.clone(),
-            since: flight.since,
-            waiting: std::mem::take(&mut flight.waiting),
-        };
-        old.flights.iter_mut().map(left).collect()
     }
 
-    /// A question that has been waited for since then ends as if it had been asked then.
-    pub(super) fn asked_since(&mut self, token: &TokenText, since: Timestamp) {
-        if let Some(flight) = self.flights.get_mut(token) {
-            flight.since = since;
+    /// Whoever waits judges anew, by the settings that took the place of these.
+    pub(super) fn close(mut self) {
+        for reply in self.flights.values_mut().flat_map(|flight| std::mem::take(&mut flight.waiting)) {
+            answer(Some(reply), Supply::LookAgain);
         }
     }
 
