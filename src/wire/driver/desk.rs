@@ -33,6 +33,10 @@ use crate::wire::fetch::FetchError;
 const METADATA_AGE: Duration = Duration::from_secs(60 * 60);
 /// How soon it is read again where the endpoint is not what it was.
 const METADATA_AGE_IN_DOUBT: Duration = Duration::from_secs(60);
+/// How long an issuer is left alone at most because it asks to be. One answer, to one token, shuts out all others for so long.
+const LEFT_ALONE: Duration = Duration::from_secs(60);
+/// Statuses that anybody may be able to cause by the token that he sends.
+const CAUSED_BY_A_TOKEN: [u16; 7] = [400, 403, 413, 414, 422, 431, 500];
 /// How often it is told that the issuer is spared.
 const TOLD_EACH: Duration = Duration::from_secs(1);
 
@@ -417,12 +421,13 @@ fn left(flight: &Flight, deadline: Duration, now: Timestamp) -> Duration {
     deadline.saturating_sub(now.uptime().saturating_sub(flight.since.uptime()))
 }
 
-/// What a failure says of the issuer. A client can make a server answer that it cannot read the request, or too much.
+/// What a failure says of the issuer. A client can make a server answer that it cannot read the request, or too much; there are servers
+/// that answer 500 to a token that they do not know, and firewalls before them that answer 403 to one that they do not like.
 fn came_of(error: &FetchError) -> Came {
     match error {
-        FetchError::Status { status, .. } if [400, 413, 414, 422, 431].contains(&status.as_u16()) => Came::Unclear,
+        FetchError::Status { status, .. } if CAUSED_BY_A_TOKEN.contains(&status.as_u16()) => Came::Unclear,
         FetchError::TooLarge { .. } => Came::Unclear,
-        error => Came::Failed(error.retry_after()),
+        error => Came::Failed(error.retry_after().map(|asked| asked.min(LEFT_ALONE))),
     }
 }
 
