@@ -350,7 +350,7 @@ impl ClientSecret {
     /// A secret that the program is asked for when it is first needed, and again once when the server answers 401.
     ///
     /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
-    /// It must come back: one that never does is asked again each 20 s, and each time holds a thread.
+    /// It must come back: while one does not, its issuer is not asked, and 16 of tenants that do not hold up those of all other tenants.
     /// Spaces and line ends around the secret are left out, so that a file may be read as it is.
     #[must_use]
     pub fn asked<E: Into<Box<dyn Error + Send + Sync>>>(
@@ -430,7 +430,7 @@ impl ClientKey {
     /// A key that the program is asked for when it is first needed, and again once when the server answers 401.
     ///
     /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
-    /// It must come back: one that never does is asked again each 20 s, and each time holds a thread.
+    /// It must come back: while one does not, its issuer is not asked, and 16 of tenants that do not hold up those of all other tenants.
     #[must_use]
     pub fn asked<E: Into<Box<dyn Error + Send + Sync>>>(
         ask: impl Fn() -> Result<Self, E> + Send + Sync + 'static,

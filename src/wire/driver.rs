@@ -51,7 +51,7 @@ use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
 use desk::Desk;
 use hand_over::Unread;
-use in_flight::InFlight;
+use in_flight::{CALLBACKS, InFlight, Questions, Seats};
 pub(crate) use inbox::{Answer, Driver};
 use inbox::{Message, Watch};
 use keeping::{Keeping, Pending};
@@ -121,6 +121,9 @@ struct Wire {
     let_go: HashMap<IssuerId, (RemoteKeys, Restraint)>,
     resolving: Resolving,
     in_flight: InFlight,
+    questions: Questions,
+    /// Callbacks for secrets that run.
+    callbacks: Arc<Seats>,
     keeping: Option<Keeping>,
     news: News,
     seeds: RandomState,
@@ -139,6 +142,8 @@ impl Wire {
             let_go: HashMap::new(),
             resolving: Resolving::default(),
             in_flight: InFlight::default(),
+            questions: Questions::default(),
+            callbacks: Arc::new(Seats::new(CALLBACKS)),
             keeping: plan.key_file.clone().map(Keeping::new),
             news,
             seeds: RandomState::new(),

@@ -5,6 +5,7 @@ mod answers;
 mod both;
 mod callbacks;
 mod client_auth;
+mod crowds;
 mod discovery;
 mod memory;
 mod mercy;

@@ -23,6 +23,7 @@ use crate::observe::Event;
 use crate::reason::Cause;
 use crate::wire::discovery::{Forms, discover_where};
 use crate::wire::driver::desk::{Desk, Dispatch, Ended, Ready, Told};
+use crate::wire::driver::in_flight::Seats;
 use crate::wire::driver::inbox::Message;
 use crate::wire::driver::{LONGEST_LOAD, Patience, Wire, addresses, unreachable};
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
@@ -36,7 +37,8 @@ impl Wire {
             return;
         }
         let old = self.desks.remove(name);
-        if let Some(mut desk) = Desk::new(issuer, Arc::clone(&self.plan.memory)) {
+        let is_resolved = !self.is_trusted_by_name(name.as_str());
+        if let Some(mut desk) = Desk::new(issuer, is_resolved, Arc::clone(&self.plan.memory)) {
             old.iter().for_each(|old| desk.succeed(old, now));
             self.desks.insert(name.clone(), desk);
         }
@@ -57,7 +59,7 @@ impl Wire {
             }
             return;
         };
-        let (is_begun, told) = desk.ask(token, reply, now);
+        let (is_begun, told) = desk.ask(token, reply, &self.questions, now);
         let issuer = issuer.clone();
         match told {
             Some(Told::Halted(why)) => self.news.tell(|| Event::IntrospectionHalted { issuer: issuer.clone(), why }),
@@ -79,6 +81,7 @@ impl Wire {
                 asked: Arc::clone(&desk.asked),
                 keys: Arc::clone(&desk.keys),
                 issuer: issuer.clone(),
+                longest: if desk.is_resolved { RESOLVED_ANSWER } else { LONGEST_ANSWER },
                 post: self.post.clone(),
             };
             let (id, asker) = (dispatch.id, desk.standing.asker);
@@ -118,10 +121,20 @@ impl Wire {
         let Some(desk) = self.desks.get_mut(issuer) else { return };
         let Some((endpoint, credential)) = desk.prepare(now) else { return };
         let (fetch, asked, asker) = (Arc::clone(&self.plan.fetch), Arc::clone(&desk.asked), desk.standing.asker);
+        let callbacks = desk.is_resolved.then(|| Arc::clone(&self.callbacks));
         let preparing = tokio::spawn(async move {
-            let timely =
-                tokio::time::timeout(LONGEST_LOAD, get_ready(&*fetch, &asked, endpoint, credential, now)).await;
-            timely.unwrap_or(Err(FetchError::TimedOut(LONGEST_LOAD)))
+            let endpoint = match endpoint {
+                Some(endpoint) => endpoint,
+                None => {
+                    let timely = tokio::time::timeout(LONGEST_LOAD, find(&*fetch, &asked, now)).await;
+                    timely.unwrap_or(Err(FetchError::TimedOut(LONGEST_LOAD)))?
+                }
+            };
+            let credential = match credential {
+                Some(credential) => credential,
+                None => obtain(asked, callbacks).await.map_err(|source| FetchError::NoClientSecret { source })?,
+            };
+            Ok(Ready { endpoint, credential })
         });
         let (post, issuer) = (self.post.clone(), issuer.clone());
         tokio::spawn(async move {
@@ -192,6 +205,9 @@ impl Wire {
     }
 }
 
+/// The longest answer of an issuer that a resolver named, in bytes: what it says is remembered beside what all others say.
+const RESOLVED_ANSWER: usize = 16 * 1024;
+
 /// What one question needs on its way.
 struct Errand {
     fetch: Arc<dyn Fetch>,
@@ -199,6 +215,8 @@ struct Errand {
     asked: Arc<Asked>,
     keys: Arc<KeyStore>,
     issuer: IssuerId,
+    /// The longest answer that is read, in bytes.
+    longest: usize,
     post: mpsc::WeakUnboundedSender<Message>,
 }
 
@@ -206,7 +224,7 @@ impl Errand {
     /// Asks, and opens what comes back.
     async fn run(self, dispatch: Dispatch) -> Result<Vec<u8>, FetchError> {
         let Dispatch { token, ready, .. } = dispatch;
-        let limits = FetchLimits { total: self.asked.deadline, body: LONGEST_ANSWER, ..self.limits() };
+        let limits = FetchLimits { total: self.asked.deadline, body: self.longest, ..self.limits() };
         let now = self.clock.now();
         let (fetch, asked) = (&*self.fetch, &self.asked);
         match ask(fetch, limits, &ready.endpoint, asked, &ready.credential, token.octets(), now).await? {
@@ -247,29 +265,23 @@ impl Errand {
 /// The first keys, and then perhaps a newer one.
 const KEYS_AT_MOST: usize = 3;
 
-/// Finds the endpoint, and asks for the secret.
-async fn get_ready(
-    fetch: &dyn Fetch,
-    asked: &Arc<Asked>,
-    endpoint: Option<Endpoint>,
-    credential: Option<Credential>,
-    now: Timestamp,
-) -> Result<Ready, FetchError> {
-    let endpoint = match endpoint {
-        Some(endpoint) => endpoint,
-        None => find(fetch, asked, now).await?,
+/// Asks for the secret: it may read a file, or ask a vault. However long that takes, the issuer is not asked for another meanwhile, so
+/// that one callback that hangs holds one thread; whoever waits has a deadline of his own.
+async fn obtain(asked: Arc<Asked>, callbacks: Option<Arc<Seats>>) -> Result<Credential, Cause> {
+    let seat = callbacks.map(|callbacks| callbacks.take().ok_or(Crowded)).transpose();
+    let seat = seat.map_err(|crowded| -> Cause { Arc::new(crowded) })?;
+    let ask = move || {
+        // It is free when the callback has come back, and not before.
+        let _seat = seat;
+        asked.auth.obtain()
     };
-    let credential = match credential {
-        Some(credential) => credential,
-        None => {
-            let asked = Arc::clone(asked);
-            // It may read a file, or ask a vault.
-            let obtained = spawn_blocking(move || asked.auth.obtain()).await;
-            obtained.unwrap_or_else(|_| Err(panicked())).map_err(|source| FetchError::NoClientSecret { source })?
-        }
-    };
-    Ok(Ready { endpoint, credential })
+    spawn_blocking(ask).await.unwrap_or_else(|_| Err(panicked()))
 }
+
+/// Callbacks of others hang: it says nothing of this issuer.
+#[derive(Debug, thiserror::Error)]
+#[error("as many callbacks for secrets of other issuers are running as may be")]
+pub(super) struct Crowded;
 
 /// What a panic said may hold a secret, and the program has seen it already.
 fn panicked() -> Cause {

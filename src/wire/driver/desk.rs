@@ -25,7 +25,9 @@ use crate::issuer::TrustedIssuer;
 use crate::issuer_id::IssuerId;
 use crate::keys::store::KeyStore;
 use crate::observe::{IntrospectionOutcome, Spared};
+use crate::wire::driver::asking::Crowded;
 use crate::wire::driver::expecting::Expecting;
+use crate::wire::driver::in_flight::{Questions, Seat};
 use crate::wire::driver::{MOST_WAITING, unreachable};
 use crate::wire::fetch::FetchError;
 
@@ -63,6 +65,10 @@ pub(super) struct Desk {
     flights: HashMap<TokenText, Flight>,
     waiting: usize,
     halt: Option<Halt>,
+    /// A resolver named it: it is one of thousands, and somebody else's choice.
+    pub(super) is_resolved: bool,
+    /// The last question that says how it is has failed.
+    is_failing: bool,
     pub(super) expecting: Expecting,
 }
 
@@ -84,6 +90,8 @@ struct Flight {
     generation: u64,
     is_renewed: bool,
     is_asked_again: bool,
+    /// Among those of all resolved issuers.
+    _seat: Option<Seat>,
     waiting: Vec<oneshot::Sender<Supply>>,
 }
 
@@ -120,7 +128,7 @@ pub(super) struct Ended {
 
 impl Desk {
     /// The desk of an issuer that is asked.
-    pub(super) fn new(issuer: &TrustedIssuer, memory: Arc<Memory>) -> Option<Self> {
+    pub(super) fn new(issuer: &TrustedIssuer, is_resolved: bool, memory: Arc<Memory>) -> Option<Self> {
         let (asked, standing) = (issuer.asked.clone()?, issuer.standing.clone()?);
         let ready = match (&asked.place, asked.auth.at_hand()) {
             (AskedAt::Endpoint(endpoint), Some(credential)) => Some(Ready { endpoint: endpoint.clone(), credential }),
@@ -143,6 +151,8 @@ impl Desk {
             flights: HashMap::new(),
             waiting: 0,
             halt: None,
+            is_resolved,
+            is_failing: false,
             expecting: Expecting::default(),
         })
     }
@@ -152,6 +162,7 @@ impl Desk {
         if self.asked.place == old.asked.place {
             self.mercy.succeed(&old.mercy, now);
             self.standing.bar(old.standing.barred(now), now);
+            self.is_failing = old.is_failing;
             self.found.clone_from(&old.found);
             self.tried = old.tried;
         }
@@ -169,6 +180,7 @@ impl Desk {
         &mut self,
         token: &TokenText,
         reply: Option<oneshot::Sender<Supply>>,
+        places: &Questions,
         now: Timestamp,
     ) -> (bool, Option<Told>) {
         // It may have been answered since it was found missing.
@@ -188,11 +200,20 @@ impl Desk {
             flight.waiting.extend(reply);
             return (false, None);
         }
-        if let Err((why, left)) = self.mercy.ask(now) {
-            self.standing.bar(left, now);
-            answer(reply, Supply::Unreachable(Arc::new(FetchError::Spared { why })));
-            return (false, self.halted(why, now));
-        }
+        let seat = if self.is_resolved { places.seat(self.is_failing, self.flights.len()).map(Some) } else { Some(None) };
+        let allowed = match seat {
+            Some(seat) => self.mercy.ask(now).map(|()| seat),
+            // What lasts comes first.
+            None => Err(self.mercy.barred(now).unwrap_or((Spared::InFlight, Duration::ZERO))),
+        };
+        let seat = match allowed {
+            Ok(seat) => seat,
+            Err((why, left)) => {
+                self.standing.bar(left, now);
+                answer(reply, Supply::Unreachable(Arc::new(FetchError::Spared { why })));
+                return (false, self.halted(why, now));
+            }
+        };
         if let Some(known) = known {
             known.renew();
         }
@@ -205,6 +226,7 @@ impl Desk {
             generation: self.generation,
             is_renewed: false,
             is_asked_again: false,
+            _seat: seat,
             waiting: reply.into_iter().collect(),
         };
         self.flights.insert(token.clone(), flight);
@@ -388,6 +410,11 @@ impl Desk {
         let flight = self.flights.remove(token)?;
         self.waiting = self.waiting.saturating_sub(flight.waiting.len());
         self.mercy.came(came, now);
+        self.is_failing = match came {
+            Came::Well => false,
+            Came::Unclear => self.is_failing,
+            Came::Failed(_) => true,
+        };
         let barred = self.mercy.barred(now).map(|(_, left)| left);
         self.standing.bar(barred.unwrap_or_default(), now);
         Some(flight)
@@ -427,6 +454,7 @@ fn came_of(error: &FetchError) -> Came {
     match error {
         FetchError::Status { status, .. } if CAUSED_BY_A_TOKEN.contains(&status.as_u16()) => Came::Unclear,
         FetchError::TooLarge { .. } => Came::Unclear,
+        FetchError::NoClientSecret { source } if source.is::<Crowded>() => Came::Unclear,
         error => Came::Failed(error.retry_after().map(|asked| asked.min(LEFT_ALONE))),
     }
 }
