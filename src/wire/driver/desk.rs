@@ -58,6 +58,8 @@ pub(super) struct Desk {
     generation: u64,
     /// It is being found out.
     is_preparing: bool,
+    /// What was to be found out has failed a question already.
+    is_blamed: bool,
     /// When that was tried the last time.
     tried: Option<Timestamp>,
     /// The endpoint may lie elsewhere by now.
@@ -146,6 +148,7 @@ impl Desk {
             found: None,
             generation: 0,
             is_preparing: false,
+            is_blamed: false,
             tried: None,
             is_doubtful: false,
             flights: HashMap::new(),
@@ -261,7 +264,7 @@ impl Desk {
             Some(_) => return None,
             None => (self.known_endpoint(), self.asked.auth.at_hand()),
         };
-        (self.is_preparing, self.tried) = (true, Some(now));
+        (self.is_preparing, self.is_blamed, self.tried) = (true, false, Some(now));
         Some((endpoint, credential))
     }
 
@@ -300,7 +303,7 @@ impl Desk {
             Err(error) => {
                 let error = Arc::new(error);
                 self.expecting.failed(&error, now);
-                let mut came = came_of(&error);
+                let mut came = if self.is_blamed { Came::Unclear } else { came_of(&error) };
                 let end = |token: &TokenText| {
                     let ended = self.fail(token, &error, came, now);
                     // One failure, however many waited for it.
@@ -383,7 +386,13 @@ impl Desk {
         let late = self.flights.iter().filter(|(_, flight)| left(flight, deadline, now).is_zero());
         let late: Vec<_> = late.map(|(token, _)| token.clone()).collect();
         let error = Arc::new(FetchError::TimedOut(deadline));
-        late.iter().filter_map(|token| self.fail(token, &error, Came::Failed(None), now)).collect()
+        let end = |token: &TokenText| {
+            let is_parked = self.flights.get(token).is_some_and(|flight| matches!(flight.state, State::Parked));
+            // One failure of what was to be found out, however many waited for it.
+            let is_blamed = is_parked && std::mem::replace(&mut self.is_blamed, true);
+            self.fail(token, &error, if is_blamed { Came::Unclear } else { Came::Failed(None) }, now)
+        };
+        late.iter().filter_map(end).collect()
     }
 
     /// How long until something is due here.

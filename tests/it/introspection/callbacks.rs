@@ -188,6 +188,27 @@ fn a_callback_in_trouble_is_503_and_heals() {
 }
 
 #[test]
+fn questions_that_were_never_sent_do_not_shut_out_the_issuer() {
+    let (world, vault) = vaulted("api");
+    vault.trouble(Trouble::Hangs);
+    let tokens: Vec<_> = (0..30).map(|_| world.token()).collect();
+    let mut calls: Vec<Call<'_>> = tokens.iter().map(|token| world.call(token)).collect();
+    for call in &mut calls {
+        assert!(waits(call));
+    }
+    soon("it is asked", || vault.asked() == 1);
+    world.clock.advance(seconds(2));
+    for call in calls {
+        unasked(block_on(call));
+    }
+    vault.trouble(Trouble::None);
+    // Of the breaker it would be told at once, and then nothing be asked for 5 s.
+    assert!(world.validate(&tokens[0]).is_ok());
+    assert!(world.told.halts().is_empty());
+    assert_eq!((vault.asked(), world.asked()), (1, 1));
+}
+
+#[test]
 fn a_callback_that_hangs_is_503_at_the_deadline() {
     let (world, vault) = vaulted("api");
     vault.trouble(Trouble::Hangs);
