@@ -54,13 +54,13 @@ pub(super) struct Desk {
     ready: Option<Ready>,
     /// Where the metadata said that it is asked.
     found: Option<Endpoint>,
-    /// How often there was something to ask with.
+    /// How often there was another credential.
     generation: u64,
     /// It is being found out.
-    is_preparing: bool,
+    preparing: Option<Preparing>,
     /// What was to be found out has failed a question already.
     is_blamed: bool,
-    /// When that was tried the last time.
+    /// When the metadata was read, or was to be, the last time.
     tried: Option<Timestamp>,
     /// The endpoint may lie elsewhere by now.
     is_doubtful: bool,
@@ -79,6 +79,15 @@ pub(super) struct Desk {
 pub(super) struct Ready {
     pub(super) endpoint: Endpoint,
     pub(super) credential: Credential,
+}
+
+/// What is being found out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Preparing {
+    /// All that it takes.
+    All,
+    /// Where it is asked by now; with what is known.
+    Place,
 }
 
 /// A question.
@@ -147,7 +156,7 @@ impl Desk {
             ready,
             found: None,
             generation: 0,
-            is_preparing: false,
+            preparing: None,
             is_blamed: false,
             tried: None,
             is_doubtful: false,
@@ -253,18 +262,21 @@ impl Desk {
 
     /// Whether it is to be found out what it takes to ask: with what is at hand, if anything.
     pub(super) fn prepare(&mut self, now: Timestamp) -> Option<(Option<Endpoint>, Option<Credential>)> {
-        if self.is_preparing {
+        if self.preparing.is_some() {
             return None;
         }
         let age = self.tried.map_or(Duration::MAX, |tried| now.since(tried));
         let at_most = if self.is_doubtful { METADATA_AGE_IN_DOUBT } else { METADATA_AGE };
         let is_old = age >= at_most && matches!(self.asked.place, AskedAt::WhereTheMetadataSays);
-        let (endpoint, credential) = match &self.ready {
-            Some(ready) if is_old => (None, Some(ready.credential.clone())),
+        let (preparing, endpoint, credential) = match &self.ready {
+            Some(ready) if is_old => (Preparing::Place, None, Some(ready.credential.clone())),
             Some(_) => return None,
-            None => (self.known_endpoint(), self.asked.auth.at_hand()),
+            None => (Preparing::All, self.known_endpoint(), self.asked.auth.at_hand()),
         };
-        (self.is_preparing, self.is_blamed, self.tried) = (true, false, Some(now));
+        (self.preparing, self.is_blamed) = (Some(preparing), false);
+        if endpoint.is_none() {
+            self.tried = Some(now);
+        }
         Some((endpoint, credential))
     }
 
@@ -286,15 +298,21 @@ impl Desk {
         found: Result<Ready, FetchError>,
         now: Timestamp,
     ) -> (Vec<TokenText>, Vec<Ended>) {
-        self.is_preparing = false;
+        let preparing = self.preparing.take();
         let parked = self.flights.iter().filter(|(_, flight)| matches!(flight.state, State::Parked));
         let parked: Vec<_> = parked.map(|(token, _)| token.clone()).collect();
+        if let Ok(ready) = &found {
+            self.found = Some(ready.endpoint.clone());
+            self.is_doubtful = false;
+        }
         match found {
+            // The credential was not believed meanwhile (invariant 4): another is asked for, by those who wait for it.
+            _ if preparing == Some(Preparing::Place) && self.ready.is_none() => (parked, Vec::new()),
             Ok(ready) => {
-                self.found = Some(ready.endpoint.clone());
                 self.ready = Some(ready);
-                self.generation = self.generation.wrapping_add(1);
-                self.is_doubtful = false;
+                if preparing == Some(Preparing::All) {
+                    self.generation = self.generation.wrapping_add(1);
+                }
                 self.expecting.met();
                 (parked, Vec::new())
             }

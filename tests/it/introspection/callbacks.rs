@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use futures_executor::block_on;
-use scopegate::testing::Fault;
-use scopegate::{ClientAuth, ClientSecret};
+use scopegate::testing::{Endpoint, Fault};
+use scopegate::{ClientAuth, ClientSecret, Introspection, Issuer};
 
 use super::client_auth::world;
-use super::{Call, World, unasked, words};
+use super::{A, Call, World, unasked, words};
 use crate::rotation::{seconds, soon, waits};
 
 /// A vault: counts how often it is asked, and gives what a test puts in.
@@ -99,6 +99,29 @@ fn fault_row_26_a_rotated_secret_costs_no_failed_request() {
     assert_eq!((vault.asked(), world.asked()), (2, 3), "fault row 26: once each");
     assert!(world.validate(&world.token()).is_ok());
     assert_eq!((vault.asked(), world.asked()), (2, 4));
+}
+
+#[test]
+fn fault_row_26_a_secret_is_rotated_while_the_metadata_is_read_again() {
+    for trouble in [Fault::delay(seconds(1)), Fault::delay(seconds(1)).with_status(404)] {
+        let vault = Vault::with("api");
+        let auth = ClientAuth::basic("api", vault.secret());
+        let world = World::of(|_| Issuer::introspect(A, Introspection::discover(auth)), |builder| builder);
+        assert!(world.validate(&world.token()).is_ok());
+        world.clock.advance(seconds(3600));
+        world.issuer.script(trouble.at(Endpoint::OpenIdConfiguration));
+        world.issuer.script(Fault::status(404).at(Endpoint::OAuthMetadata));
+        let before = world.issuer.requests().metadata;
+        world.issuer.client_secret("api", "newer");
+        vault.put("newer");
+        let token = world.token();
+        let mut call = world.call(&token);
+        assert!(waits(&mut call));
+        soon("both are asked", || world.asked() == 2 && world.issuer.requests().metadata > before);
+        world.clock.advance(seconds(1));
+        assert!(block_on(call).is_ok(), "fault row 26");
+        assert_eq!((vault.asked(), world.asked()), (2, 3), "fault row 26");
+    }
 }
 
 #[test]
