@@ -7,6 +7,7 @@ mod callbacks;
 mod client_auth;
 mod crowds;
 mod discovery;
+mod events;
 mod memory;
 mod mercy;
 mod readiness;

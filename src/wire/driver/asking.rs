@@ -200,7 +200,7 @@ impl Wire {
 
     fn tell_ended(&self, issuer: &IssuerId, all: impl IntoIterator<Item = Ended>) {
         for Ended { took, outcome } in all {
-            self.news.tell(|| Event::Introspected { issuer: issuer.clone(), took, outcome });
+            self.news.tell_if_there_is_room(|| Event::Introspected { issuer: issuer.clone(), took, outcome });
         }
     }
 }
