@@ -358,7 +358,9 @@ impl Desk {
                     if flight.generation == self.generation {
                         self.ready = None;
                     }
-                    return Some(Ok(token.clone()));
+                    if self.mercy.spend(now).is_ok() {
+                        return Some(Ok(token.clone()));
+                    }
                 }
                 self.is_doubtful |= is_elsewhere(&error);
                 let came = came_of(&error);
@@ -382,7 +384,7 @@ impl Desk {
                 Some(Err(Ended { took, outcome }))
             }
             // It is void: those who wait have asked before it was forgotten, and the issuer may think otherwise by now.
-            None if !flight.is_asked_again => {
+            None if !flight.is_asked_again && self.mercy.spend(now).is_ok() => {
                 flight.is_asked_again = true;
                 flight.id = self.memory.ask(self.standing.asker, token.clone());
                 Some(Ok(token.clone()))
@@ -391,7 +393,7 @@ impl Desk {
                 let flight = self.end(token, Came::Well, now)?;
                 let took = now.uptime().saturating_sub(flight.since.uptime());
                 for reply in flight.waiting {
-                    let _ = reply.send(unreachable("the token was forgotten again and again while it was asked about"));
+                    let _ = reply.send(unreachable("the token was forgotten while it was asked about"));
                 }
                 Some(Err(Ended { took, outcome: IntrospectionOutcome::Forgotten }))
             }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use futures_executor::block_on;
-use scopegate::testing::{Endpoint, Fault};
+use scopegate::testing::{Endpoint, Fault, TestIssuer};
 use scopegate::{ClientAuth, ClientSecret, Introspection, Issuer};
 
 use super::client_auth::world;
@@ -122,6 +122,23 @@ fn fault_row_26_a_secret_is_rotated_while_the_metadata_is_read_again() {
         assert!(block_on(call).is_ok(), "fault row 26");
         assert_eq!((vault.asked(), world.asked()), (2, 3), "fault row 26");
     }
+}
+
+#[test]
+fn fault_row_26_a_question_that_is_sent_again_counts_in_the_rate() {
+    let vault = Vault::with("api");
+    let auth = ClientAuth::basic("api", vault.secret());
+    let asked = |issuer: &TestIssuer| Introspection::at(issuer.introspection_endpoint(), auth).at_most_per_second(3);
+    let world = World::of(|issuer| Issuer::introspect(A, asked(issuer)), |builder| builder);
+    world.issuer.client_secret("api", "newer");
+    unasked(world.validate(&world.token()));
+    assert_eq!(world.asked(), 2, "with one secret, and with the one that it was told next");
+    unasked(world.validate(&world.token()));
+    assert_eq!(world.asked(), 3, "and no more in this second");
+    vault.put("newer");
+    world.clock.advance(seconds(1));
+    assert!(world.validate(&world.token()).is_ok());
+    assert_eq!(world.asked(), 4, "it was asked for anew all the same");
 }
 
 #[test]
