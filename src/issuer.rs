@@ -479,25 +479,6 @@ pub(crate) struct TrustedIssuer {
     pub(crate) remote: Option<RemoteKeys>,
 }
 
-#[cfg(feature = "driver")]
-impl TrustedIssuer {
-    /// Goes on under the standing that the same issuer has had, if it is asked as it was, so that what it said counts on and nothing is
-    /// asked anew.
-    pub(crate) fn go_on_as(&mut self, known: &Self) {
-        let (Some(old), Some(new)) = (&known.standing, &self.standing) else { return };
-        let is_same = self.judged_by == known.judged_by
-            && self.rules == known.rules
-            && old.ahead == new.ahead
-            && self.asked.as_ref().zip(known.asked.as_ref()).is_some_and(|(new, old)| {
-                // By other keys a signed answer may not have been believed.
-                new.is_same_as(old) && (!new.is_signed || Arc::ptr_eq(&self.keys, &known.keys))
-            });
-        if is_same {
-            (self.standing, self.asked) = (known.standing.clone(), known.asked.clone());
-        }
-    }
-}
-
 /// Where keys are fetched from.
 #[cfg(feature = "driver")]
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -306,7 +306,7 @@ impl Directory {
                     issuer.keys = Arc::clone(&known.issuer.keys);
                 }
                 // Invariant 8.
-                issuer.go_on_as(&known.issuer);
+                go_on(&mut issuer, &known.issuer);
             }
         } else if table.issuers.len() >= self.most {
             let Some(leaving) = table.idlest(now) else { return Ok(Admission::NoRoom) };
@@ -368,6 +368,23 @@ impl Open {
         }
         self.questions.remove(name);
         Ok(())
+    }
+}
+
+/// An issuer that is asked about tokens as it was goes on under the standing that it had, so that what it said counts on and nothing is
+/// asked anew.
+#[cfg(feature = "driver")]
+fn go_on(issuer: &mut TrustedIssuer, known: &TrustedIssuer) {
+    let (Some(old), Some(new)) = (&known.standing, &issuer.standing) else { return };
+    let (Some(was_asked), Some(is_asked)) = (&known.asked, &issuer.asked) else { return };
+    let is_same = issuer.judged_by == known.judged_by
+        && issuer.rules == known.rules
+        && old.ahead == new.ahead
+        && is_asked.is_same_as(was_asked)
+        // By other keys a signed answer may not have been believed.
+        && (!is_asked.is_signed || Arc::ptr_eq(&issuer.keys, &known.keys));
+    if is_same {
+        (issuer.standing, issuer.asked) = (known.standing.clone(), known.asked.clone());
     }
 }
 

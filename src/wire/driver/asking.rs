@@ -24,7 +24,7 @@ use crate::reason::Cause;
 use crate::wire::discovery::{Forms, discover_where};
 use crate::wire::driver::desk::{Desk, Dispatch, Ended, Ready, Told};
 use crate::wire::driver::in_flight::Seats;
-use crate::wire::driver::inbox::Message;
+use crate::wire::driver::inbox::{Message, answer};
 use crate::wire::driver::{LONGEST_LOAD, Patience, Wire, addresses, unreachable};
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 
@@ -54,10 +54,7 @@ impl Wire {
         now: Timestamp,
     ) {
         let Some(desk) = self.desks.get_mut(issuer) else {
-            if let Some(reply) = reply {
-                let _ = reply.send(unreachable("the issuer is trusted no longer"));
-            }
-            return;
+            return answer(reply, &unreachable("the issuer is trusted no longer"));
         };
         let (is_begun, told) = desk.ask(token, reply, &self.questions, now);
         let issuer = issuer.clone();
@@ -109,8 +106,7 @@ impl Wire {
     ) {
         let (Some(desk), Some(reply)) = (self.desks.get_mut(issuer), reply) else { return };
         if desk.is_ready() {
-            let _ = reply.send(Supply::Fetched);
-            return;
+            return answer(Some(reply), &Supply::Fetched);
         }
         desk.expecting.wait(patience, now, reply);
         self.prepare(issuer, now);

@@ -25,9 +25,10 @@ use crate::issuer::TrustedIssuer;
 use crate::issuer_id::IssuerId;
 use crate::keys::store::KeyStore;
 use crate::observe::{IntrospectionOutcome, Spared};
-use crate::wire::driver::asking::Crowded;
 use crate::wire::driver::expecting::Expecting;
+use crate::wire::driver::failure::{came_of, is_elsewhere};
 use crate::wire::driver::in_flight::{Questions, Seat};
+use crate::wire::driver::inbox::answer;
 use crate::wire::driver::{MOST_WAITING, unreachable};
 use crate::wire::fetch::FetchError;
 
@@ -35,10 +36,6 @@ use crate::wire::fetch::FetchError;
 const METADATA_AGE: Duration = Duration::from_secs(60 * 60);
 /// How soon it is read again where the endpoint is not what it was.
 const METADATA_AGE_IN_DOUBT: Duration = Duration::from_secs(60);
-/// How long an issuer is left alone at most because it asks to be. One answer, to one token, shuts out all others for so long.
-const LEFT_ALONE: Duration = Duration::from_secs(60);
-/// Statuses that anybody may be able to cause by the token that he sends.
-const CAUSED_BY_A_TOKEN: [u16; 7] = [400, 403, 413, 414, 422, 431, 500];
 /// How often it is told that the issuer is spared.
 const TOLD_EACH: Duration = Duration::from_secs(1);
 
@@ -182,9 +179,8 @@ impl Desk {
 
     /// Whoever waits judges anew, by the settings that took the place of these.
     pub(super) fn close(mut self) {
-        for reply in self.flights.values_mut().flat_map(|flight| std::mem::take(&mut flight.waiting)) {
-            answer(Some(reply), Supply::LookAgain);
-        }
+        let waiting = self.flights.values_mut().flat_map(|flight| std::mem::take(&mut flight.waiting));
+        answer(waiting, &Supply::LookAgain);
     }
 
     /// Takes a question in; whether it is to be sent.
@@ -200,11 +196,11 @@ impl Desk {
         let is_ahead = self.standing.ahead == Ahead::Yes && reply.is_none();
         // Whoever waits needs no newer one.
         if let Some(known) = known.as_ref().filter(|known| !is_ahead || !known.is_about_to_end(now)) {
-            answer(reply, Supply::Answered(Arc::clone(known)));
+            answer(reply, &Supply::Answered(Arc::clone(known)));
             return (false, None);
         }
         if reply.is_some() && self.waiting >= MOST_WAITING {
-            answer(reply, unreachable("too many requests wait for this issuer"));
+            answer(reply, &unreachable("too many requests wait for this issuer"));
             return (false, None);
         }
         if let Some(flight) = self.flights.get_mut(token) {
@@ -212,7 +208,8 @@ impl Desk {
             flight.waiting.extend(reply);
             return (false, None);
         }
-        let seat = if self.is_resolved { places.seat(self.is_failing, self.flights.len()).map(Some) } else { Some(None) };
+        let seat =
+            if self.is_resolved { places.seat(self.is_failing, self.flights.len()).map(Some) } else { Some(None) };
         let allowed = match seat {
             Some(seat) => self.mercy.ask(now).map(|()| seat),
             // What lasts comes first.
@@ -222,7 +219,7 @@ impl Desk {
             Ok(seat) => seat,
             Err((why, left)) => {
                 self.standing.bar(left, now);
-                answer(reply, Supply::Unreachable(Arc::new(FetchError::Spared { why })));
+                answer(reply, &Supply::Unreachable(Arc::new(FetchError::Spared { why })));
                 return (false, self.halted(why, now));
             }
         };
@@ -346,8 +343,8 @@ impl Desk {
         let read = outcome.and_then(|document| {
             Answer::read(&document, &self.rules.names).map_err(|fault| FetchError::Unusable { problem: fault.0 })
         });
-        let answer = match read {
-            Ok(answer) => answer,
+        let said = match read {
+            Ok(said) => said,
             Err(error) => {
                 // Invariant 4.
                 if matches!(error, FetchError::ClientRefused { .. })
@@ -367,7 +364,7 @@ impl Desk {
                 return self.fail(token, &Arc::new(error), came, now).map(Err);
             }
         };
-        let fact = Fact::of(answer, &self.rules, self.asked.may_lack);
+        let fact = Fact::of(said, &self.rules, self.asked.may_lack);
         let (outcome, life) = match &fact {
             Fact::Active(_) => (IntrospectionOutcome::Active, self.asked.remember),
             Fact::Bad(reason) => (IntrospectionOutcome::Refused(*reason), self.asked.remember_inactive),
@@ -378,9 +375,7 @@ impl Desk {
             Some(known) => {
                 let flight = self.end(token, Came::Well, now)?;
                 let took = now.uptime().saturating_sub(flight.since.uptime());
-                for reply in flight.waiting {
-                    let _ = reply.send(Supply::Answered(Arc::clone(&known)));
-                }
+                answer(flight.waiting, &Supply::Answered(known));
                 Some(Err(Ended { took, outcome }))
             }
             // It is void: those who wait have asked before it was forgotten, and the issuer may think otherwise by now.
@@ -392,9 +387,10 @@ impl Desk {
             None => {
                 let flight = self.end(token, Came::Well, now)?;
                 let took = now.uptime().saturating_sub(flight.since.uptime());
-                for reply in flight.waiting {
-                    let _ = reply.send(unreachable("the token was forgotten while it was asked about"));
-                }
+                answer(
+                    flight.waiting,
+                    &unreachable("the token was forgotten again and again while it was asked about"),
+                );
                 Some(Err(Ended { took, outcome: IntrospectionOutcome::Forgotten }))
             }
         }
@@ -422,14 +418,12 @@ impl Desk {
     }
 
     fn fail(&mut self, token: &TokenText, error: &Arc<FetchError>, came: Came, now: Timestamp) -> Option<Ended> {
-        let flight = self.end(token, came, now)?;
+        let mut flight = self.end(token, came, now)?;
         self.memory.give_up(flight.id);
         if let State::Sent(handle) = &flight.state {
             handle.abort();
         }
-        for reply in flight.waiting {
-            let _ = reply.send(Supply::Unreachable(Arc::<FetchError>::clone(error)));
-        }
+        answer(flight.waiting.drain(..), &Supply::Unreachable(Arc::<FetchError>::clone(error)));
         let took = now.uptime().saturating_sub(flight.since.uptime());
         let outcome = IntrospectionOutcome::Failed { kind: error.label(), error: Arc::<FetchError>::clone(error) };
         Some(Ended { took, outcome })
@@ -475,30 +469,4 @@ impl Drop for Desk {
 
 fn left(flight: &Flight, deadline: Duration, now: Timestamp) -> Duration {
     deadline.saturating_sub(now.uptime().saturating_sub(flight.since.uptime()))
-}
-
-/// What a failure says of the issuer. A client can make a server answer that it cannot read the request, or too much; there are servers
-/// that answer 500 to a token that they do not know, and firewalls before them that answer 403 to one that they do not like.
-fn came_of(error: &FetchError) -> Came {
-    match error {
-        FetchError::Status { status, .. } if CAUSED_BY_A_TOKEN.contains(&status.as_u16()) => Came::Unclear,
-        FetchError::TooLarge { .. } => Came::Unclear,
-        FetchError::NoClientSecret { source } if source.is::<Crowded>() => Came::Unclear,
-        error => Came::Failed(error.retry_after().map(|asked| asked.min(LEFT_ALONE))),
-    }
-}
-
-/// Whether it looks as if the endpoint had moved.
-fn is_elsewhere(error: &FetchError) -> bool {
-    match error {
-        FetchError::Status { status, .. } => [404, 405, 410].contains(&status.as_u16()),
-        FetchError::Unresolved { .. } | FetchError::Unreachable { .. } | FetchError::Redirected { .. } => true,
-        _ => false,
-    }
-}
-
-fn answer(reply: Option<oneshot::Sender<Supply>>, supply: Supply) {
-    if let Some(reply) = reply {
-        let _ = reply.send(supply);
-    }
 }

@@ -73,9 +73,8 @@ fn callbacks_of_tenants_that_hang_hold_16_threads_and_one_for_each_tenant() {
         drop(asked.1.wait_while(hangs, |(_, hangs)| *hangs).unwrap());
         Ok::<_, String>("api".to_owned())
     });
-    let settings = move |name: &str| {
-        Introspection::at(format!("{name}/introspect"), ClientAuth::basic("api", secret.clone()))
-    };
+    let settings =
+        move |name: &str| Introspection::at(format!("{name}/introspect"), ClientAuth::basic("api", secret.clone()));
     let tenants = Tenants::at_most(1000, move |name| Some(Issuer::introspect(name, settings(name))));
     let builder = Validator::builder(API).trust_each(tenants).fetch(TestIssuer::fetch_from(&houses));
     let validator = builder.clock(clock).build().unwrap();
