@@ -25,7 +25,7 @@ use crate::wire::discovery::{Forms, discover_where};
 use crate::wire::driver::desk::{Desk, Dispatch, Ended, Ready, Told};
 use crate::wire::driver::in_flight::Seats;
 use crate::wire::driver::inbox::{Message, answer};
-use crate::wire::driver::{LONGEST_LOAD, Patience, Wire, addresses, unreachable};
+use crate::wire::driver::{LONGEST_LOAD, Patience, RESOLVED_BODY, Wire, addresses, unreachable};
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 
 impl Wire {
@@ -118,11 +118,13 @@ impl Wire {
         let Some((endpoint, credential)) = desk.prepare(now) else { return };
         let (fetch, asked, asker) = (Arc::clone(&self.plan.fetch), Arc::clone(&desk.asked), desk.standing.asker);
         let callbacks = desk.is_resolved.then(|| Arc::clone(&self.callbacks));
+        let usual = FetchLimits { addresses: addresses(asked.addresses), ..FetchLimits::default() };
+        let limits = if desk.is_resolved { FetchLimits { body: RESOLVED_BODY, ..usual } } else { usual };
         let preparing = tokio::spawn(async move {
             let endpoint = match endpoint {
                 Some(endpoint) => endpoint,
                 None => {
-                    let timely = tokio::time::timeout(LONGEST_LOAD, find(&*fetch, &asked, now)).await;
+                    let timely = tokio::time::timeout(LONGEST_LOAD, find(&*fetch, &asked, limits, now)).await;
                     timely.unwrap_or(Err(FetchError::TimedOut(LONGEST_LOAD)))?
                 }
             };
@@ -284,8 +286,7 @@ fn panicked() -> Cause {
     Arc::from(Box::<dyn Error + Send + Sync>::from("the callback panicked"))
 }
 
-async fn find(fetch: &dyn Fetch, asked: &Asked, now: Timestamp) -> Result<Endpoint, FetchError> {
-    let limits = FetchLimits { addresses: addresses(asked.addresses), ..FetchLimits::default() };
+async fn find(fetch: &dyn Fetch, asked: &Asked, limits: FetchLimits, now: Timestamp) -> Result<Endpoint, FetchError> {
     let shows_certificate = asked.auth.shows_certificate();
     let lacks = |problem| FetchError::Unusable { problem };
     let is_there = |metadata: &ServerMetadata| endpoint_in(metadata, shows_certificate).map(|_| ());

@@ -6,7 +6,7 @@ use futures_executor::block_on;
 use scopegate::testing::{Endpoint, Fault, TestClock, TestIssuer};
 use scopegate::{ClientAuth, ClientSecret, Credentials, Introspection, Issuer, Tenants, Validator};
 
-use super::{API, Call, Told, json, polled, unasked, words};
+use super::{A, API, Call, Told, json, polled, unasked, words};
 use crate::rotation::{issuer, read, refused, soon};
 
 /// So many tenants, each asked at its own address.
@@ -119,6 +119,32 @@ fn an_answer_of_a_tenant_has_16_kib() {
             assert_eq!(refused(result), scopegate::Reason::Inactive);
         } else {
             assert!(words(&unasked(result)).contains("longer than 16384 bytes"));
+        }
+    }
+}
+
+#[test]
+fn the_metadata_that_names_where_a_tenant_is_asked_has_64_kib() {
+    for (length, is_read) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
+        let clock = TestClock::at(1_800_000_000);
+        let house = issuer(A, &clock);
+        let way = super::Recorder::before(house.fetch());
+        let tenants =
+            Tenants::at_most(10, |name| Some(Issuer::introspect(name, Introspection::discover(super::api()))));
+        let builder = Validator::builder(API).trust_each(tenants).fetch(way.clone()).clock(clock);
+        let validator = builder.build().unwrap();
+        let document = |x: &str| {
+            format!(r#"{{"issuer":"{A}","introspection_endpoint":"{A}/introspect","jwks_uri":"{A}/jwks","x":"{x}"}}"#)
+        };
+        let body = document(&"x".repeat(length - document("").len()));
+        assert_eq!(body.len(), length);
+        way.answer(move |sent| (sent.method == "GET").then(|| json(200, body.clone())));
+        let jwt = house.token().scope("read").mint();
+        let result = block_on(validator.validate(&Credentials::bearer(&jwt), &read()));
+        if is_read {
+            assert!(result.is_ok());
+        } else {
+            assert!(words(&unasked(result)).contains("longer than 65536 bytes"));
         }
     }
 }
