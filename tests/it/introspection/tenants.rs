@@ -169,6 +169,38 @@ fn a_callback_is_the_same_if_it_is_a_clone_of_one() {
 }
 
 #[test]
+fn another_secret_voids_what_was_said_to_the_client_with_the_old_one() {
+    let clock = TestClock::at(1_800_000_000);
+    let a = issuer(A, &clock);
+    let (url, secret, resolved) =
+        (a.introspection_endpoint(), Arc::new(Mutex::new("api")), Arc::new(AtomicUsize::new(0)));
+    let (known, counted) = (Arc::clone(&secret), Arc::clone(&resolved));
+    let tenants = Tenants::at_most(10, move |name| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let auth = ClientAuth::basic("api", *known.lock().unwrap());
+        Some(Issuer::introspect(name, Introspection::at(&url, auth).remember(seconds(3600))))
+    });
+    let way = Recorder::before(a.fetch());
+    let builder = Validator::builder(API).trust_each(tenants.resolve_again_after(seconds(10))).fetch(way.clone());
+    let validator = builder.clock(clock.clone()).build().unwrap();
+    let world = World { clock, issuer: a, validator, way, told: Arc::default() };
+    let jwt = world.issuer.token().scope("read").lifetime(seconds(3600)).mint();
+    assert!(world.validate(&jwt).is_ok());
+    world.clock.advance(seconds(10));
+    soon("the resolver is asked again", || resolved.load(Ordering::SeqCst) == 2);
+    world.clock.advance(seconds(10));
+    // The answer of before was taken in by then.
+    soon("and again", || resolved.load(Ordering::SeqCst) == 3);
+    assert!(world.validate(&jwt).is_ok());
+    assert_eq!(world.asked(), 1, "the same secret, in a text of its own");
+    *secret.lock().unwrap() = "newer";
+    world.issuer.client_secret("api", "newer");
+    world.clock.advance(seconds(10));
+    soon("it is asked anew", || world.validate(&jwt).is_ok() && world.asked() == 2);
+    assert_ne!(world.way.questions()[0].authorization, world.way.question().authorization);
+}
+
+#[test]
 fn a_tenant_in_trouble_is_left_alone_though_its_settings_are_renewed() {
     let house = House::new(same);
     let world = &house.world;
