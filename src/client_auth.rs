@@ -13,8 +13,8 @@ use crate::clock::Timestamp;
 use crate::config_error::ConfigError;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::base64url;
-use crate::jose::crypto::random;
 use crate::jose::crypto::signing::PrivateKey;
+use crate::jose::crypto::{random, sha256};
 use crate::reason::Cause;
 
 /// How long an assertion of ours may be used (RFC 7523 s3).
@@ -107,6 +107,22 @@ impl ClientAuth {
     /// Whether the connection proves who asks (RFC 8705 s5 gives it an address of its own).
     pub(crate) const fn shows_certificate(&self) -> bool {
         matches!(self.method, Method::Certificate)
+    }
+
+    /// Whether it is the same client with the same proof. Secrets are compared as they are: all are this program's own, and nobody else
+    /// has a say in when, or with what.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let Self { client_id, method, assertion_audience } = self;
+        let is_same_proof = match (method, &other.method) {
+            (Method::Basic(one), Method::Basic(other))
+            | (Method::Post(one), Method::Post(other))
+            | (Method::SecretJwt(one), Method::SecretJwt(other))
+            | (Method::Bearer(one), Method::Bearer(other)) => one.0 == other.0,
+            (Method::PrivateKeyJwt(one), Method::PrivateKeyJwt(other)) => one.0 == other.0,
+            (Method::Certificate, Method::Certificate) => true,
+            _ => false,
+        };
+        is_same_proof && *client_id == other.client_id && *assertion_audience == other.assertion_audience
     }
 
     /// What is wrong with it, as far as that can be seen before it is used.
@@ -324,6 +340,17 @@ impl<T> Source<T> {
     }
 }
 
+/// Values by what they are, callbacks by which they are: what one will say is not known.
+impl<T: PartialEq> PartialEq for Source<T> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Value(one), Self::Value(other)) => one == other,
+            (Self::Asked(one), Self::Asked(other)) => Arc::ptr_eq(one, other),
+            (Self::Value(_), Self::Asked(_)) | (Self::Asked(_), Self::Value(_)) => false,
+        }
+    }
+}
+
 impl<T> Clone for Source<T> {
     fn clone(&self) -> Self {
         match self {
@@ -347,7 +374,7 @@ impl ClientSecret {
     /// A secret that the program is asked for when it is first needed, and again once when the server answers 401.
     ///
     /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
-    /// It must come back: one that never does is asked again each 20 s, and each time holds a thread.
+    /// It must come back: while one does not, its issuer is not asked, and 16 of tenants that do not hold up those of all other tenants.
     /// Spaces and line ends around the secret are left out, so that a file may be read as it is.
     #[must_use]
     pub fn asked<E: Into<Box<dyn Error + Send + Sync>>>(
@@ -392,6 +419,14 @@ pub(crate) struct Signing {
     key: PrivateKey,
     algorithm: Algorithm,
     kid: Option<Box<str>>,
+    /// The hash of the document that it was made of.
+    made_of: [u8; 32],
+}
+
+impl PartialEq for Signing {
+    fn eq(&self, other: &Self) -> bool {
+        (self.algorithm, &self.kid, self.made_of) == (other.algorithm, &other.kid, other.made_of)
+    }
 }
 
 impl ClientKey {
@@ -412,13 +447,14 @@ impl ClientKey {
     pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8], kid: Option<&str>) -> Result<Self, ConfigError> {
         let key = PrivateKey::from_pkcs8(algorithm, pkcs8)
             .map_err(|_| unusable(algorithm, "is not a PKCS#8 private key for it"))?;
-        Ok(Self(Source::Value(Arc::new(Signing { key, algorithm, kid: kid.map(Into::into) }))))
+        let kid = kid.map(Into::into);
+        Ok(Self(Source::Value(Arc::new(Signing { key, algorithm, kid, made_of: sha256(pkcs8) }))))
     }
 
     /// A key that the program is asked for when it is first needed, and again once when the server answers 401.
     ///
     /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
-    /// It must come back: one that never does is asked again each 20 s, and each time holds a thread.
+    /// It must come back: while one does not, its issuer is not asked, and 16 of tenants that do not hold up those of all other tenants.
     #[must_use]
     pub fn asked<E: Into<Box<dyn Error + Send + Sync>>>(
         ask: impl Fn() -> Result<Self, E> + Send + Sync + 'static,

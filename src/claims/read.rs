@@ -9,7 +9,7 @@ use crate::reason::Reason;
 pub(crate) const CLAIM_LIMITS: json::Limits = json::Limits { depth: 16, members: 512, duplicates: Duplicates::Refused };
 
 /// Where an issuer puts what has no fixed place.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClaimNames {
     /// The claim that holds the scopes, instead of `scope`; a string or a list.
     pub(crate) scope: Option<Box<str>>,

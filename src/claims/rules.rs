@@ -26,7 +26,7 @@ pub enum Profile {
 }
 
 /// Who a token must be meant for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AudienceRule {
     /// One of these identifiers, byte for byte.
     OneOf(Vec<Box<str>>),
@@ -70,7 +70,7 @@ impl TokenType {
 
 /// What an introspection answer need not say.
 #[cfg(feature = "driver")]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MayLack {
     pub(crate) issuer: bool,
     pub(crate) audience: bool,
@@ -81,7 +81,7 @@ pub(crate) struct MayLack {
 }
 
 /// How the claims of one issuer's tokens are judged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub(crate) issuer: IssuerId,
     pub(crate) profile: Profile,
@@ -96,7 +96,7 @@ pub(crate) struct Rules {
 
 /// Demands that third-party test vectors do not meet. Everything else is judged by the same code.
 #[cfg(feature = "testing")]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LeftOutDemands {
     pub(crate) issuer: bool,
     pub(crate) expiry: bool,

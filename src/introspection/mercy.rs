@@ -20,7 +20,7 @@ const BROKEN_FOR: Duration = Duration::from_secs(5);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// How much may be asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Allowance {
     pub(crate) in_flight: u32,
     pub(crate) per_second: u32,
@@ -84,7 +84,6 @@ impl Mercy {
 
     /// Whether a question may be asked, which then is open; or why not, and for how long at least.
     pub(crate) fn ask(&mut self, now: Timestamp) -> Result<(), (Spared, Duration)> {
-        let uptime = now.uptime();
         // What lasts comes first, since whoever is refused is told when to come again.
         if let Some((spared, left)) = self.barred(now) {
             return Err((spared, left));
@@ -92,18 +91,24 @@ impl Mercy {
         if self.open >= self.allowance.in_flight {
             return Err((Spared::InFlight, Duration::ZERO));
         }
-        let each = self.each();
-        // A second's worth may be owed, less the one that is asked for.
-        let owed = self.whole_at.saturating_sub(uptime);
-        let room = SECOND.saturating_sub(each);
-        if owed > room {
-            return Err((Spared::Rate, owed.saturating_sub(room)));
-        }
-        self.whole_at = self.whole_at.max(uptime).saturating_add(each);
+        self.spend(now).map_err(|left| (Spared::Rate, left))?;
         self.open = self.open.saturating_add(1);
         if matches!(self.breaker, Breaker::Open(_)) {
             self.breaker = Breaker::Trying;
         }
+        Ok(())
+    }
+
+    /// Whether one may be asked by the rate, or how long it is until then. A question that is open and sent once more spends it too.
+    pub(crate) fn spend(&mut self, now: Timestamp) -> Result<(), Duration> {
+        let (uptime, each) = (now.uptime(), self.each());
+        // A second's worth may be owed, less the one that is asked for.
+        let owed = self.whole_at.saturating_sub(uptime);
+        let room = SECOND.saturating_sub(each);
+        if owed > room {
+            return Err(owed.saturating_sub(room));
+        }
+        self.whole_at = self.whole_at.max(uptime).saturating_add(each);
         Ok(())
     }
 

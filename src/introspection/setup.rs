@@ -318,6 +318,37 @@ pub(crate) struct Asked {
     pub(crate) addresses: PrivateAddresses,
 }
 
+impl Asked {
+    /// Whether nothing has changed: values by what they are, callbacks by which they are. It is no `PartialEq`, which would give the
+    /// program's types one too.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        // All of them, so that a setting that is added is not overlooked.
+        let Self {
+            issuer,
+            place,
+            auth,
+            remember,
+            remember_inactive,
+            deadline,
+            allowance,
+            is_signed,
+            signed_for,
+            algorithms,
+            may_lack,
+            plain_http,
+            addresses,
+        } = self;
+        *issuer == other.issuer
+            && *place == other.place
+            && auth.is_same_as(&other.auth)
+            && (*remember, *remember_inactive, *deadline) == (other.remember, other.remember_inactive, other.deadline)
+            && *allowance == other.allowance
+            && (*is_signed, signed_for) == (other.is_signed, &other.signed_for)
+            && (*algorithms, *may_lack) == (other.algorithms, other.may_lack)
+            && (*plain_http, *addresses) == (other.plain_http, other.addresses)
+    }
+}
+
 /// Where it is asked.
 #[derive(PartialEq, Eq)]
 pub(crate) enum AskedAt {

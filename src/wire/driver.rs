@@ -13,6 +13,7 @@ mod asking;
 mod desk;
 mod due;
 mod expecting;
+mod failure;
 mod hand_over;
 mod in_flight;
 mod inbox;
@@ -51,11 +52,11 @@ use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
 use desk::Desk;
 use hand_over::Unread;
-use in_flight::InFlight;
+use in_flight::{CALLBACKS, InFlight, Questions, Seats};
 pub(crate) use inbox::{Answer, Driver};
-use inbox::{Message, Watch};
+use inbox::{Message, Watch, answer};
 use keeping::{Keeping, Pending};
-use resolving::{Resolving, answer};
+use resolving::Resolving;
 use slot::{Arrival, Slot, Step};
 use telling::{tell_arrival, tell_restored, tell_turn};
 
@@ -121,6 +122,9 @@ struct Wire {
     let_go: HashMap<IssuerId, (RemoteKeys, Restraint)>,
     resolving: Resolving,
     in_flight: InFlight,
+    questions: Questions,
+    /// Callbacks for secrets that run.
+    callbacks: Arc<Seats>,
     keeping: Option<Keeping>,
     news: News,
     seeds: RandomState,
@@ -139,6 +143,8 @@ impl Wire {
             let_go: HashMap::new(),
             resolving: Resolving::default(),
             in_flight: InFlight::default(),
+            questions: Questions::default(),
+            callbacks: Arc::new(Seats::new(CALLBACKS)),
             keeping: plan.key_file.clone().map(Keeping::new),
             news,
             seeds: RandomState::new(),
@@ -241,17 +247,17 @@ impl Wire {
         };
         // One that was evicted meanwhile is resolved anew by whoever comes again.
         let Some(slot) = self.slots.get_mut(&issuer) else {
-            return answer(reply, unreachable("the issuer has made room for another"));
+            return answer(reply, &unreachable("the issuer has made room for another"));
         };
         let is_patient = matches!(patience, Patience::Success(_));
         let step = match slot.step(&need, &self.in_flight, now) {
             Step::Settled(Supply::Unreachable(_) | Supply::BudgetSpent) if is_patient => Step::Joined,
-            Step::Settled(supply) => return answer(reply, supply),
+            Step::Settled(supply) => return answer(reply, &supply),
             step => step,
         };
         match reply {
             Some(reply) if slot.waiters() < MOST_WAITING => slot.wait(need, patience, &step, now, reply),
-            too_many => answer(too_many, unreachable("too many requests wait for this issuer")),
+            too_many => answer(too_many, &unreachable("too many requests wait for this issuer")),
         }
         if let Step::Ordered(order) = step {
             self.send(&issuer, order);

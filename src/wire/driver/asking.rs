@@ -23,27 +23,27 @@ use crate::metadata::{MetadataFault, ServerMetadata};
 use crate::observe::Event;
 use crate::reason::Cause;
 use crate::wire::discovery::{Forms, discover_where};
-use crate::wire::driver::desk::{Desk, Dispatch, Ended, Left, Ready, Told};
-use crate::wire::driver::inbox::Message;
-use crate::wire::driver::{LONGEST_LOAD, Patience, Wire, addresses, unreachable};
+use crate::wire::driver::desk::{Desk, Dispatch, Ended, Ready, Told};
+use crate::wire::driver::in_flight::Seats;
+use crate::wire::driver::inbox::{Message, answer};
+use crate::wire::driver::{LONGEST_LOAD, Patience, RESOLVED_BODY, Wire, addresses, unreachable};
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 
 impl Wire {
-    /// Makes a desk for an issuer that is asked, or a new one for new settings: it serves those too who waited at the old one.
+    /// Makes a desk for an issuer that is asked, or a new one for new settings. Under the old standing the old one stays.
     pub(super) fn open_desk(&mut self, issuer: &TrustedIssuer) {
         let (name, now) = (&issuer.rules.issuer, self.plan.clock.now());
-        let old = self.desks.remove(name.as_str());
-        let Some(mut desk) = Desk::new(issuer, Arc::clone(&self.plan.memory)) else { return };
-        let left = old.map_or_else(Vec::new, |old| desk.succeed(old, now));
-        self.desks.insert(name.clone(), desk);
-        for Left { question, since, waiting } in left {
-            for reply in waiting {
-                self.inquire(name, &question, Some(reply), now);
-            }
-            if let Some(desk) = self.desks.get_mut(name) {
-                desk.asked_since(&question.token, since);
-            }
+        let is_open = |desk: &Desk| issuer.standing.as_ref().is_some_and(|new| Arc::ptr_eq(new, &desk.standing));
+        if self.desks.get(name).is_some_and(is_open) {
+            return;
         }
+        let old = self.desks.remove(name);
+        let is_resolved = !self.is_trusted_by_name(name.as_str());
+        if let Some(mut desk) = Desk::new(issuer, is_resolved, Arc::clone(&self.plan.memory)) {
+            old.iter().for_each(|old| desk.succeed(old, now));
+            self.desks.insert(name.clone(), desk);
+        }
+        old.into_iter().for_each(Desk::close);
     }
 
     /// Finds out what an issuer says of a token.
@@ -55,12 +55,9 @@ impl Wire {
         now: Timestamp,
     ) {
         let Some(desk) = self.desks.get_mut(issuer) else {
-            if let Some(reply) = reply {
-                let _ = reply.send(unreachable("the issuer is trusted no longer"));
-            }
-            return;
+            return answer(reply, &unreachable("the issuer is trusted no longer"));
         };
-        let (is_begun, told) = desk.ask(question, reply, now);
+        let (is_begun, told) = desk.ask(question, reply, &self.questions, now);
         let issuer = issuer.clone();
         match told {
             Some(Told::Halted(why)) => self.news.tell(|| Event::IntrospectionHalted { issuer: issuer.clone(), why }),
@@ -83,6 +80,7 @@ impl Wire {
                 keys: Arc::clone(&desk.keys),
                 issuer: issuer.clone(),
                 leeway: desk.rules.leeway,
+                longest: if desk.is_resolved { RESOLVED_ANSWER } else { LONGEST_ANSWER },
                 post: self.post.clone(),
             };
             let (id, asker) = (dispatch.id, desk.standing.asker);
@@ -110,8 +108,7 @@ impl Wire {
     ) {
         let (Some(desk), Some(reply)) = (self.desks.get_mut(issuer), reply) else { return };
         if desk.is_ready() {
-            let _ = reply.send(Supply::Fetched);
-            return;
+            return answer(Some(reply), &Supply::Fetched);
         }
         desk.expecting.wait(patience, now, reply);
         self.prepare(issuer, now);
@@ -122,10 +119,22 @@ impl Wire {
         let Some(desk) = self.desks.get_mut(issuer) else { return };
         let Some((endpoint, credential)) = desk.prepare(now) else { return };
         let (fetch, asked, asker) = (Arc::clone(&self.plan.fetch), Arc::clone(&desk.asked), desk.standing.asker);
+        let callbacks = desk.is_resolved.then(|| Arc::clone(&self.callbacks));
+        let usual = FetchLimits { addresses: addresses(asked.addresses), ..FetchLimits::default() };
+        let limits = if desk.is_resolved { FetchLimits { body: RESOLVED_BODY, ..usual } } else { usual };
         let preparing = tokio::spawn(async move {
-            let timely =
-                tokio::time::timeout(LONGEST_LOAD, get_ready(&*fetch, &asked, endpoint, credential, now)).await;
-            timely.unwrap_or(Err(FetchError::TimedOut(LONGEST_LOAD)))
+            let endpoint = match endpoint {
+                Some(endpoint) => endpoint,
+                None => {
+                    let timely = tokio::time::timeout(LONGEST_LOAD, find(&*fetch, &asked, limits, now)).await;
+                    timely.unwrap_or(Err(FetchError::TimedOut(LONGEST_LOAD)))?
+                }
+            };
+            let credential = match credential {
+                Some(credential) => credential,
+                None => obtain(asked, callbacks).await.map_err(|source| FetchError::NoClientSecret { source })?,
+            };
+            Ok(Ready { endpoint, credential })
         });
         let (post, issuer) = (self.post.clone(), issuer.clone());
         tokio::spawn(async move {
@@ -191,10 +200,13 @@ impl Wire {
 
     fn tell_ended(&self, issuer: &IssuerId, all: impl IntoIterator<Item = Ended>) {
         for Ended { took, outcome } in all {
-            self.news.tell(|| Event::Introspected { issuer: issuer.clone(), took, outcome });
+            self.news.tell_if_there_is_room(|| Event::Introspected { issuer: issuer.clone(), took, outcome });
         }
     }
 }
+
+/// The longest answer of an issuer that a resolver named, in bytes: what it says is remembered beside what all others say.
+const RESOLVED_ANSWER: usize = 16 * 1024;
 
 /// What one question needs on its way.
 struct Errand {
@@ -204,6 +216,8 @@ struct Errand {
     keys: Arc<KeyStore>,
     issuer: IssuerId,
     leeway: Duration,
+    /// The longest answer that is read, in bytes.
+    longest: usize,
     post: mpsc::WeakUnboundedSender<Message>,
 }
 
@@ -211,7 +225,7 @@ impl Errand {
     /// Asks, and opens what comes back.
     async fn run(self, dispatch: Dispatch) -> Result<Vec<u8>, FetchError> {
         let Dispatch { token, ready, .. } = dispatch;
-        let limits = FetchLimits { total: self.asked.deadline, body: LONGEST_ANSWER, ..self.limits() };
+        let limits = FetchLimits { total: self.asked.deadline, body: self.longest, ..self.limits() };
         let now = self.clock.now();
         let (fetch, asked) = (&*self.fetch, &self.asked);
         match ask(fetch, limits, &ready.endpoint, asked, &ready.credential, token.octets(), now).await? {
@@ -258,37 +272,30 @@ impl Errand {
 /// The first keys, and then perhaps a newer one, or one under another's name.
 const KEYS_AT_MOST: usize = 3;
 
-/// Finds the endpoint, and asks for the secret.
-async fn get_ready(
-    fetch: &dyn Fetch,
-    asked: &Arc<Asked>,
-    endpoint: Option<Endpoint>,
-    credential: Option<Credential>,
-    now: Timestamp,
-) -> Result<Ready, FetchError> {
-    let endpoint = match endpoint {
-        Some(endpoint) => endpoint,
-        None => find(fetch, asked, now).await?,
+/// Asks for the secret: it may read a file, or ask a vault. However long that takes, the issuer is not asked for another meanwhile, so
+/// that one callback that hangs holds one thread; whoever waits has a deadline of his own.
+async fn obtain(asked: Arc<Asked>, callbacks: Option<Arc<Seats>>) -> Result<Credential, Cause> {
+    let seat = callbacks.map(|callbacks| callbacks.take().ok_or(Crowded)).transpose();
+    let seat = seat.map_err(|crowded| -> Cause { Arc::new(crowded) })?;
+    let ask = move || {
+        // It is free when the callback has come back, and not before.
+        let _seat = seat;
+        asked.auth.obtain()
     };
-    let credential = match credential {
-        Some(credential) => credential,
-        None => {
-            let asked = Arc::clone(asked);
-            // It may read a file, or ask a vault.
-            let obtained = spawn_blocking(move || asked.auth.obtain()).await;
-            obtained.unwrap_or_else(|_| Err(panicked())).map_err(|source| FetchError::NoClientSecret { source })?
-        }
-    };
-    Ok(Ready { endpoint, credential })
+    spawn_blocking(ask).await.unwrap_or_else(|_| Err(panicked()))
 }
+
+/// Callbacks of others hang: it says nothing of this issuer.
+#[derive(Debug, thiserror::Error)]
+#[error("as many callbacks for secrets of other issuers are running as may be")]
+pub(super) struct Crowded;
 
 /// What a panic said may hold a secret, and the program has seen it already.
 fn panicked() -> Cause {
     Arc::from(Box::<dyn Error + Send + Sync>::from("the callback panicked"))
 }
 
-async fn find(fetch: &dyn Fetch, asked: &Asked, now: Timestamp) -> Result<Endpoint, FetchError> {
-    let limits = FetchLimits { addresses: addresses(asked.addresses), ..FetchLimits::default() };
+async fn find(fetch: &dyn Fetch, asked: &Asked, limits: FetchLimits, now: Timestamp) -> Result<Endpoint, FetchError> {
     let shows_certificate = asked.auth.shows_certificate();
     let lacks = |problem| FetchError::Unusable { problem };
     let is_there = |metadata: &ServerMetadata| endpoint_in(metadata, shows_certificate).map(|_| ());

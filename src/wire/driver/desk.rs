@@ -27,6 +27,9 @@ use crate::keys::store::KeyStore;
 use crate::observe::{IntrospectionOutcome, Spared};
 use crate::token::AccessToken;
 use crate::wire::driver::expecting::Expecting;
+use crate::wire::driver::failure::{came_of, is_elsewhere};
+use crate::wire::driver::in_flight::{Questions, Seat};
+use crate::wire::driver::inbox::answer;
 use crate::wire::driver::{MOST_WAITING, unreachable};
 use crate::wire::fetch::FetchError;
 
@@ -51,17 +54,23 @@ pub(super) struct Desk {
     ready: Option<Ready>,
     /// Where the metadata said that it is asked.
     found: Option<Endpoint>,
-    /// How often there was something to ask with.
+    /// How often there was another credential.
     generation: u64,
     /// It is being found out.
-    is_preparing: bool,
-    /// When that was tried the last time.
+    preparing: Option<Preparing>,
+    /// What was to be found out has failed a question already.
+    is_blamed: bool,
+    /// When the metadata was read, or was to be, the last time.
     tried: Option<Timestamp>,
     /// The endpoint may lie elsewhere by now.
     is_doubtful: bool,
     flights: HashMap<TokenText, Flight>,
     waiting: usize,
     halt: Option<Halt>,
+    /// A resolver named it: it is one of thousands, and somebody else's choice.
+    pub(super) is_resolved: bool,
+    /// The last question that says how it is has failed.
+    is_failing: bool,
     pub(super) expecting: Expecting,
 }
 
@@ -70,6 +79,15 @@ pub(super) struct Desk {
 pub(super) struct Ready {
     pub(super) endpoint: Endpoint,
     pub(super) credential: Credential,
+}
+
+/// What is being found out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Preparing {
+    /// All that it takes.
+    All,
+    /// Where it is asked by now; with what is known.
+    Place,
 }
 
 /// A question.
@@ -84,6 +102,8 @@ struct Flight {
     generation: u64,
     is_renewed: bool,
     is_asked_again: bool,
+    /// Among those of all resolved issuers.
+    _seat: Option<Seat>,
     waiting: Vec<oneshot::Sender<Supply>>,
 }
 
@@ -112,13 +132,6 @@ pub(super) struct Dispatch {
     pub(super) ready: Ready,
 }
 
-/// Who waited for a question that was given up.
-pub(super) struct Left {
-    pub(super) question: Question,
-    pub(super) since: Timestamp,
-    pub(super) waiting: Vec<oneshot::Sender<Supply>>,
-}
-
 /// What came of a question that has ended.
 pub(super) struct Ended {
     pub(super) took: Duration,
@@ -127,7 +140,7 @@ pub(super) struct Ended {
 
 impl Desk {
     /// The desk of an issuer that is asked.
-    pub(super) fn new(issuer: &TrustedIssuer, memory: Arc<Memory>) -> Option<Self> {
+    pub(super) fn new(issuer: &TrustedIssuer, is_resolved: bool, memory: Arc<Memory>) -> Option<Self> {
         let (asked, standing) = (issuer.asked.clone()?, issuer.standing.clone()?);
         let ready = match (&asked.place, asked.auth.at_hand()) {
             (AskedAt::Endpoint(endpoint), Some(credential)) => Some(Ready { endpoint: endpoint.clone(), credential }),
@@ -144,36 +157,34 @@ impl Desk {
             ready,
             found: None,
             generation: 0,
-            is_preparing: false,
+            preparing: None,
+            is_blamed: false,
             tried: None,
             is_doubtful: false,
             flights: HashMap::new(),
             waiting: 0,
             halt: None,
+            is_resolved,
+            is_failing: false,
             expecting: Expecting::default(),
         })
     }
 
-    /// Takes the place of a desk with older settings, whose questions are given up. Who waited there is handed back, with since when
-    /// and for what.
-    pub(super) fn succeed(&mut self, mut old: Self, now: Timestamp) -> Vec<Left> {
+    /// Takes the place of a desk with other settings.
+    pub(super) fn succeed(&mut self, old: &Self, now: Timestamp) {
         if self.asked.place == old.asked.place {
             self.mercy.succeed(&old.mercy, now);
             self.standing.bar(old.standing.barred(now), now);
+            self.is_failing = old.is_failing;
+            self.found.clone_from(&old.found);
+            self.tried = old.tried;
         }
-        let left = |(token, flight): (&TokenText, &mut Flight)| Left {
-            question: Question { token: token.clone(), proven: flight.proven.take() },
-            since: flight.since,
-            waiting: std::mem::take(&mut flight.waiting),
-        };
-        old.flights.iter_mut().map(left).collect()
     }
 
-    /// A question that has been waited for since then ends as if it had been asked then.
-    pub(super) fn asked_since(&mut self, token: &TokenText, since: Timestamp) {
-        if let Some(flight) = self.flights.get_mut(token) {
-            flight.since = since;
-        }
+    /// Whoever waits judges anew, by the settings that took the place of these.
+    pub(super) fn close(mut self) {
+        let waiting = self.flights.values_mut().flat_map(|flight| std::mem::take(&mut flight.waiting));
+        answer(waiting, &Supply::LookAgain);
     }
 
     /// Takes a question in; whether it is to be sent.
@@ -181,6 +192,7 @@ impl Desk {
         &mut self,
         question: &Question,
         reply: Option<oneshot::Sender<Supply>>,
+        places: &Questions,
         now: Timestamp,
     ) -> (bool, Option<Told>) {
         let Question { token, proven } = question;
@@ -189,11 +201,11 @@ impl Desk {
         let is_ahead = self.standing.ahead == Ahead::Yes && reply.is_none();
         // Whoever waits needs no newer one.
         if let Some(known) = known.as_ref().filter(|known| !is_ahead || !known.is_about_to_end(now)) {
-            answer(reply, Supply::Answered(Arc::clone(known)));
+            answer(reply, &Supply::Answered(Arc::clone(known)));
             return (false, None);
         }
         if reply.is_some() && self.waiting >= MOST_WAITING {
-            answer(reply, unreachable("too many requests wait for this issuer"));
+            answer(reply, &unreachable("too many requests wait for this issuer"));
             return (false, None);
         }
         if let Some(flight) = self.flights.get_mut(token) {
@@ -201,14 +213,24 @@ impl Desk {
             flight.waiting.extend(reply);
             return (false, None);
         }
-        if let Err((why, left)) = self.mercy.ask(now) {
-            self.standing.bar(left, now);
-            if let Some(known) = known {
-                known.put_off(left.max(PUT_OFF), now);
+        let seat =
+            if self.is_resolved { places.seat(self.is_failing, self.flights.len()).map(Some) } else { Some(None) };
+        let allowed = match seat {
+            Some(seat) => self.mercy.ask(now).map(|()| seat),
+            // What lasts comes first.
+            None => Err(self.mercy.barred(now).unwrap_or((Spared::InFlight, Duration::ZERO))),
+        };
+        let seat = match allowed {
+            Ok(seat) => seat,
+            Err((why, left)) => {
+                self.standing.bar(left, now);
+                if let Some(known) = known {
+                    known.put_off(left.max(PUT_OFF), now);
+                }
+                answer(reply, &Supply::Unreachable(Arc::new(FetchError::Spared { why })));
+                return (false, self.halted(why, now));
             }
-            answer(reply, Supply::Unreachable(Arc::new(FetchError::Spared { why })));
-            return (false, self.halted(why, now));
-        }
+        };
         if let Some(known) = known {
             known.renew();
         }
@@ -222,6 +244,7 @@ impl Desk {
             generation: self.generation,
             is_renewed: false,
             is_asked_again: false,
+            _seat: seat,
             waiting: reply.into_iter().collect(),
         };
         self.flights.insert(token.clone(), flight);
@@ -245,18 +268,21 @@ impl Desk {
 
     /// Whether it is to be found out what it takes to ask: with what is at hand, if anything.
     pub(super) fn prepare(&mut self, now: Timestamp) -> Option<(Option<Endpoint>, Option<Credential>)> {
-        if self.is_preparing {
+        if self.preparing.is_some() {
             return None;
         }
         let age = self.tried.map_or(Duration::MAX, |tried| now.since(tried));
         let at_most = if self.is_doubtful { METADATA_AGE_IN_DOUBT } else { METADATA_AGE };
         let is_old = age >= at_most && matches!(self.asked.place, AskedAt::WhereTheMetadataSays);
-        let (endpoint, credential) = match &self.ready {
-            Some(ready) if is_old => (None, Some(ready.credential.clone())),
+        let (preparing, endpoint, credential) = match &self.ready {
+            Some(ready) if is_old => (Preparing::Place, None, Some(ready.credential.clone())),
             Some(_) => return None,
-            None => (self.known_endpoint(), self.asked.auth.at_hand()),
+            None => (Preparing::All, self.known_endpoint(), self.asked.auth.at_hand()),
         };
-        (self.is_preparing, self.tried) = (true, Some(now));
+        (self.preparing, self.is_blamed) = (Some(preparing), false);
+        if endpoint.is_none() {
+            self.tried = Some(now);
+        }
         Some((endpoint, credential))
     }
 
@@ -278,15 +304,21 @@ impl Desk {
         found: Result<Ready, FetchError>,
         now: Timestamp,
     ) -> (Vec<TokenText>, Vec<Ended>) {
-        self.is_preparing = false;
+        let preparing = self.preparing.take();
         let parked = self.flights.iter().filter(|(_, flight)| matches!(flight.state, State::Parked));
         let parked: Vec<_> = parked.map(|(token, _)| token.clone()).collect();
+        if let Ok(ready) = &found {
+            self.found = Some(ready.endpoint.clone());
+            self.is_doubtful = false;
+        }
         match found {
+            // The credential was not believed meanwhile (invariant 4): another is asked for, by those who wait for it.
+            _ if preparing == Some(Preparing::Place) && self.ready.is_none() => (parked, Vec::new()),
             Ok(ready) => {
-                self.found = Some(ready.endpoint.clone());
                 self.ready = Some(ready);
-                self.generation = self.generation.wrapping_add(1);
-                self.is_doubtful = false;
+                if preparing == Some(Preparing::All) {
+                    self.generation = self.generation.wrapping_add(1);
+                }
                 self.expecting.met();
                 (parked, Vec::new())
             }
@@ -295,7 +327,7 @@ impl Desk {
             Err(error) => {
                 let error = Arc::new(error);
                 self.expecting.failed(&error, now);
-                let mut came = came_of(&error);
+                let mut came = if self.is_blamed { Came::Unclear } else { came_of(&error) };
                 let end = |token: &TokenText| {
                     let ended = self.fail(token, &error, came, now);
                     // One failure, however many waited for it.
@@ -320,8 +352,8 @@ impl Desk {
         let read = outcome.and_then(|document| {
             Answer::read(&document, &self.rules.names).map_err(|fault| FetchError::Unusable { problem: fault.0 })
         });
-        let answer = match read {
-            Ok(answer) => answer,
+        let said = match read {
+            Ok(said) => said,
             Err(error) => {
                 // Invariant 4.
                 if matches!(error, FetchError::ClientRefused { .. })
@@ -332,14 +364,16 @@ impl Desk {
                     if flight.generation == self.generation {
                         self.ready = None;
                     }
-                    return Some(Ok(token.clone()));
+                    if self.mercy.spend(now).is_ok() {
+                        return Some(Ok(token.clone()));
+                    }
                 }
                 self.is_doubtful |= is_elsewhere(&error);
                 let came = came_of(&error);
                 return self.fail(token, &Arc::new(error), came, now).map(Err);
             }
         };
-        let fact = Fact::of(answer, &self.rules, self.asked.may_lack);
+        let fact = Fact::of(said, &self.rules, self.asked.may_lack);
         let (outcome, life) = match &fact {
             Fact::Active(_) => (IntrospectionOutcome::Active, self.asked.remember),
             Fact::Bad(reason) => (IntrospectionOutcome::Refused(*reason), self.asked.remember_inactive),
@@ -351,13 +385,11 @@ impl Desk {
             Some(known) => {
                 let flight = self.end(token, Came::Well, now)?;
                 let took = now.uptime().saturating_sub(flight.since.uptime());
-                for reply in flight.waiting {
-                    let _ = reply.send(Supply::Answered(Arc::clone(&known)));
-                }
+                answer(flight.waiting, &Supply::Answered(known));
                 Some(Err(Ended { took, outcome }))
             }
             // It is void: those who wait have asked before it was forgotten, and the issuer may think otherwise by now.
-            None if !flight.is_asked_again => {
+            None if !flight.is_asked_again && self.mercy.spend(now).is_ok() => {
                 flight.is_asked_again = true;
                 flight.id = self.memory.ask(self.standing.asker, token.clone());
                 Some(Ok(token.clone()))
@@ -365,9 +397,10 @@ impl Desk {
             None => {
                 let flight = self.end(token, Came::Well, now)?;
                 let took = now.uptime().saturating_sub(flight.since.uptime());
-                for reply in flight.waiting {
-                    let _ = reply.send(unreachable("the token was forgotten again and again while it was asked about"));
-                }
+                answer(
+                    flight.waiting,
+                    &unreachable("the token was forgotten again and again while it was asked about"),
+                );
                 Some(Err(Ended { took, outcome: IntrospectionOutcome::Forgotten }))
             }
         }
@@ -379,7 +412,13 @@ impl Desk {
         let late = self.flights.iter().filter(|(_, flight)| left(flight, deadline, now).is_zero());
         let late: Vec<_> = late.map(|(token, _)| token.clone()).collect();
         let error = Arc::new(FetchError::TimedOut(deadline));
-        late.iter().filter_map(|token| self.fail(token, &error, Came::Failed(None), now)).collect()
+        let end = |token: &TokenText| {
+            let is_parked = self.flights.get(token).is_some_and(|flight| matches!(flight.state, State::Parked));
+            // One failure of what was to be found out, however many waited for it.
+            let is_blamed = is_parked && std::mem::replace(&mut self.is_blamed, true);
+            self.fail(token, &error, if is_blamed { Came::Unclear } else { Came::Failed(None) }, now)
+        };
+        late.iter().filter_map(end).collect()
     }
 
     /// How long until something is due here.
@@ -389,14 +428,12 @@ impl Desk {
     }
 
     fn fail(&mut self, token: &TokenText, error: &Arc<FetchError>, came: Came, now: Timestamp) -> Option<Ended> {
-        let flight = self.end(token, came, now)?;
+        let mut flight = self.end(token, came, now)?;
         self.memory.give_up(flight.id);
         if let State::Sent(handle) = &flight.state {
             handle.abort();
         }
-        for reply in flight.waiting {
-            let _ = reply.send(Supply::Unreachable(Arc::<FetchError>::clone(error)));
-        }
+        answer(flight.waiting.drain(..), &Supply::Unreachable(Arc::<FetchError>::clone(error)));
         let took = now.uptime().saturating_sub(flight.since.uptime());
         let outcome = IntrospectionOutcome::Failed { kind: error.label(), error: Arc::<FetchError>::clone(error) };
         Some(Ended { took, outcome })
@@ -406,6 +443,11 @@ impl Desk {
         let flight = self.flights.remove(token)?;
         self.waiting = self.waiting.saturating_sub(flight.waiting.len());
         self.mercy.came(came, now);
+        self.is_failing = match came {
+            Came::Well => false,
+            Came::Unclear => self.is_failing,
+            Came::Failed(_) => true,
+        };
         let barred = self.mercy.barred(now).map(|(_, left)| left);
         self.standing.bar(barred.unwrap_or_default(), now);
         Some(flight)
@@ -437,28 +479,4 @@ impl Drop for Desk {
 
 fn left(flight: &Flight, deadline: Duration, now: Timestamp) -> Duration {
     deadline.saturating_sub(now.uptime().saturating_sub(flight.since.uptime()))
-}
-
-/// What a failure says of the issuer. A client can make a server answer that it cannot read the request, or too much.
-fn came_of(error: &FetchError) -> Came {
-    match error {
-        FetchError::Status { status, .. } if [400, 413, 414, 422, 431].contains(&status.as_u16()) => Came::Unclear,
-        FetchError::TooLarge { .. } => Came::Unclear,
-        error => Came::Failed(error.retry_after()),
-    }
-}
-
-/// Whether it looks as if the endpoint had moved.
-fn is_elsewhere(error: &FetchError) -> bool {
-    match error {
-        FetchError::Status { status, .. } => [404, 405, 410].contains(&status.as_u16()),
-        FetchError::Unresolved { .. } | FetchError::Unreachable { .. } | FetchError::Redirected { .. } => true,
-        _ => false,
-    }
-}
-
-fn answer(reply: Option<oneshot::Sender<Supply>>, supply: Supply) {
-    if let Some(reply) = reply {
-        let _ = reply.send(supply);
-    }
 }

@@ -248,6 +248,14 @@ impl Answer {
     }
 }
 
+/// Tells all who wait, if anybody does.
+pub(super) fn answer(replies: impl IntoIterator<Item = oneshot::Sender<Supply>>, supply: &Supply) {
+    for reply in replies {
+        // Who has given up waiting hears nothing.
+        let _ = reply.send(supply.clone());
+    }
+}
+
 fn nobody() -> Supply {
     unreachable("the thread that fetches keys could not be started or has ended, or the issuer is trusted no longer")
 }

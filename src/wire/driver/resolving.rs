@@ -22,7 +22,7 @@ use crate::keys::refresh::LONGEST_NAP;
 use crate::observe::Event;
 use crate::reason::Cause;
 use crate::tenants::{Admission, Directory, Outdated, Question, Tenants};
-use crate::wire::driver::inbox::Message;
+use crate::wire::driver::inbox::{Message, answer};
 use crate::wire::driver::telling::tell_restored;
 use crate::wire::driver::{MOST_WAITING, Wire, unreachable};
 use crate::wire::fetch::FetchError;
@@ -65,7 +65,7 @@ impl Wire {
     pub(super) fn resolve(&mut self, name: Box<str>, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) {
         let Some((_, directory)) = &self.plan.tenants else { return };
         if !directory.is_unknown(&name, now) {
-            return answer(reply, Supply::LookAgain);
+            return answer(reply, &Supply::LookAgain);
         }
         let is_saved = self.plan.leftovers.has(&name);
         if self.resolving.ask(&name, reply, is_saved, now) {
@@ -214,14 +214,14 @@ impl Resolving {
     fn ask(&mut self, name: &str, reply: Option<oneshot::Sender<Supply>>, is_saved: bool, now: Timestamp) -> bool {
         if let Some(asked) = self.asked.get_mut(name) {
             if asked.is_late || asked.waiting.len() >= MOST_WAITING {
-                answer(reply, unreachable("the resolver has not answered yet"));
+                answer(reply, &unreachable("the resolver has not answered yet"));
             } else {
                 asked.waiting.extend(reply);
             }
             return false;
         }
         if let Some(failed) = self.failed.get(name).filter(|failed| now.uptime() < failed.until) {
-            answer(reply, Supply::Unreachable(Cause::clone(&failed.error)));
+            answer(reply, &Supply::Unreachable(Cause::clone(&failed.error)));
             return false;
         }
         let owed = EARNED.saturating_mul(BURST.saturating_sub(1));
@@ -232,7 +232,7 @@ impl Resolving {
             (About::Newcomer, is_earned && self.count(About::Newcomer) < AT_A_TIME)
         };
         if !is_left {
-            answer(reply, Supply::BudgetSpent);
+            answer(reply, &Supply::BudgetSpent);
             return false;
         }
         if !is_saved {
@@ -287,9 +287,7 @@ impl Resolving {
 
     /// Tells everybody what became of a name.
     fn settle(&mut self, name: &str, supply: &Supply) {
-        for reply in self.asked.remove(name).into_iter().flat_map(|asked| asked.waiting) {
-            let _ = reply.send(supply.clone());
-        }
+        answer(self.asked.remove(name).into_iter().flat_map(|asked| asked.waiting), supply);
     }
 
     /// Says how long until somebody has waited long enough, and how many questions have just turned out to take too long.
@@ -301,9 +299,7 @@ impl Resolving {
             if left.is_zero() {
                 asked.is_late = true;
                 late = late.saturating_add(1);
-                for reply in asked.waiting.drain(..) {
-                    answer(Some(reply), unreachable(LATE));
-                }
+                answer(asked.waiting.drain(..), &unreachable(LATE));
             } else {
                 nap = Some(left.min(nap.unwrap_or(left)));
             }
@@ -314,13 +310,6 @@ impl Resolving {
 
 /// What those are told who have waited long enough.
 const LATE: &str = "the resolver did not answer within 5 s";
-
-/// Tells whoever waits, if anybody does.
-pub(super) fn answer(reply: Option<oneshot::Sender<Supply>>, supply: Supply) {
-    if let Some(reply) = reply {
-        let _ = reply.send(supply);
-    }
-}
 
 /// What the resolver's answer comes to.
 enum Word {

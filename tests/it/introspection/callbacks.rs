@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use futures_executor::block_on;
-use scopegate::testing::Fault;
-use scopegate::{ClientAuth, ClientSecret};
+use scopegate::testing::{Endpoint, Fault, TestIssuer};
+use scopegate::{ClientAuth, ClientSecret, Introspection, Issuer};
 
 use super::client_auth::world;
-use super::{Call, World, unasked, words};
+use super::{A, Call, World, unasked, words};
 use crate::rotation::{seconds, soon, waits};
 
 /// A vault: counts how often it is asked, and gives what a test puts in.
@@ -102,6 +102,46 @@ fn fault_row_26_a_rotated_secret_costs_no_failed_request() {
 }
 
 #[test]
+fn fault_row_26_a_secret_is_rotated_while_the_metadata_is_read_again() {
+    for trouble in [Fault::delay(seconds(1)), Fault::delay(seconds(1)).with_status(404)] {
+        let vault = Vault::with("api");
+        let auth = ClientAuth::basic("api", vault.secret());
+        let world = World::of(|_| Issuer::introspect(A, Introspection::discover(auth)), |builder| builder);
+        assert!(world.validate(&world.token()).is_ok());
+        world.clock.advance(seconds(3600));
+        world.issuer.script(trouble.at(Endpoint::OpenIdConfiguration));
+        world.issuer.script(Fault::status(404).at(Endpoint::OAuthMetadata));
+        let before = world.issuer.requests().metadata;
+        world.issuer.client_secret("api", "newer");
+        vault.put("newer");
+        let token = world.token();
+        let mut call = world.call(&token);
+        assert!(waits(&mut call));
+        soon("both are asked", || world.asked() == 2 && world.issuer.requests().metadata > before);
+        world.clock.advance(seconds(1));
+        assert!(block_on(call).is_ok(), "fault row 26");
+        assert_eq!((vault.asked(), world.asked()), (2, 3), "fault row 26");
+    }
+}
+
+#[test]
+fn fault_row_26_a_question_that_is_sent_again_counts_in_the_rate() {
+    let vault = Vault::with("api");
+    let auth = ClientAuth::basic("api", vault.secret());
+    let asked = |issuer: &TestIssuer| Introspection::at(issuer.introspection_endpoint(), auth).at_most_per_second(3);
+    let world = World::of(|issuer| Issuer::introspect(A, asked(issuer)), |builder| builder);
+    world.issuer.client_secret("api", "newer");
+    unasked(world.validate(&world.token()));
+    assert_eq!(world.asked(), 2, "with one secret, and with the one that it was told next");
+    unasked(world.validate(&world.token()));
+    assert_eq!(world.asked(), 3, "and no more in this second");
+    vault.put("newer");
+    world.clock.advance(seconds(1));
+    assert!(world.validate(&world.token()).is_ok());
+    assert_eq!(world.asked(), 4, "it was asked for anew all the same");
+}
+
+#[test]
 fn fault_row_26_a_server_may_say_400_where_it_means_the_client() {
     let refusal = |error: &str| Fault::status(400).with_body(format!(r#"{{"error":"{error}"}}"#)).times(1);
     let (world, vault) = vaulted("api");
@@ -185,6 +225,27 @@ fn a_callback_in_trouble_is_503_and_heals() {
     assert!(words(&unasked(world.validate(&world.token()))).contains("empty secret"));
     vault.put("api");
     assert!(world.validate(&world.token()).is_ok());
+}
+
+#[test]
+fn questions_that_were_never_sent_do_not_shut_out_the_issuer() {
+    let (world, vault) = vaulted("api");
+    vault.trouble(Trouble::Hangs);
+    let tokens: Vec<_> = (0..30).map(|_| world.token()).collect();
+    let mut calls: Vec<Call<'_>> = tokens.iter().map(|token| world.call(token)).collect();
+    for call in &mut calls {
+        assert!(waits(call));
+    }
+    soon("it is asked", || vault.asked() == 1);
+    world.clock.advance(seconds(2));
+    for call in calls {
+        unasked(block_on(call));
+    }
+    vault.trouble(Trouble::None);
+    // Of the breaker it would be told at once, and then nothing be asked for 5 s.
+    assert!(world.validate(&tokens[0]).is_ok());
+    assert!(world.told.halts().is_empty());
+    assert_eq!((vault.asked(), world.asked()), (1, 1));
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn fault_row_24_who_waits_is_answered_at_the_deadline_and_the_breaker_opens() {
 #[test]
 fn twenty_failures_in_ten_seconds_stop_all_for_five() {
     let world = World::new(same);
-    world.script(Fault::status(500));
+    world.script(Fault::status(503));
     for failures in 1..=20 {
         unasked(world.validate(&world.token()));
         assert_eq!(world.asked(), failures);
@@ -169,6 +169,8 @@ fn what_anybody_can_cause_by_what_he_sends_shuts_out_nobody() {
         Fault::status(414),
         Fault::status(422),
         Fault::status(431),
+        Fault::status(403).with_body("blocked").with_header("retry-after", "3600"),
+        Fault::status(500).with_header("retry-after", "3600"),
         Fault::endless(),
     ] {
         let world = World::new(same);
@@ -180,6 +182,32 @@ fn what_anybody_can_cause_by_what_he_sends_shuts_out_nobody() {
         assert!(world.validate(&world.token()).is_ok());
         assert!(world.told.halts().is_empty());
     }
+}
+
+#[test]
+fn what_depends_on_no_token_stops_all() {
+    for status in [401, 429, 502, 503, 504] {
+        let world = World::new(same);
+        world.script(Fault::status(status));
+        for failures in 1..=20 {
+            unasked(world.validate(&world.token()));
+            assert_eq!(world.asked(), failures, "{status}");
+        }
+        unasked(world.validate(&world.token()));
+        assert_eq!(world.asked(), 20, "{status}");
+    }
+}
+
+#[test]
+fn one_answer_shuts_out_all_tokens_for_a_minute_at_most() {
+    let world = World::new(same);
+    world.script(Fault::status(429).with_header("retry-after", "3600").times(1));
+    unasked(world.validate(&world.token()));
+    world.clock.advance(seconds(60) - MILLISECOND);
+    unasked(world.validate(&world.token()));
+    assert_eq!(world.asked(), 1);
+    world.clock.advance(MILLISECOND);
+    assert!(world.validate(&world.token()).is_ok());
 }
 
 #[test]

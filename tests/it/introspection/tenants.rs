@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_executor::block_on;
 use scopegate::testing::{Fault, TestClock, TestIssuer};
-use scopegate::{Addresses, Introspection, Issuer, Reason, Tenants, Validator};
+use scopegate::{Addresses, ClientAuth, ClientSecret, Introspection, Issuer, Reason, Tenants, Validator};
 
 use super::routing::asked_at;
 use super::{A, API, B, Call, Recorder, Told, World, at, json, same, unasked};
@@ -17,6 +18,8 @@ struct House {
     world: World,
     /// Where each tenant is asked.
     urls: Arc<Mutex<HashMap<String, String>>>,
+    /// How long its answers may take, if the resolver says otherwise than the settings.
+    deadline: Arc<Mutex<Option<Duration>>>,
     /// How often the resolver was asked.
     resolved: Arc<AtomicUsize>,
 }
@@ -29,15 +32,18 @@ impl House {
         let told = Arc::new(Told::default());
         let urls = Arc::new(Mutex::new(HashMap::from([(A.to_owned(), a.introspection_endpoint())])));
         let resolved = Arc::new(AtomicUsize::new(0));
-        let (known, counted) = (Arc::clone(&urls), Arc::clone(&resolved));
+        let deadline = Arc::new(Mutex::new(None));
+        let (known, counted, other) = (Arc::clone(&urls), Arc::clone(&resolved), Arc::clone(&deadline));
         let tenants = Tenants::at_most(10, move |name| {
             counted.fetch_add(1, Ordering::SeqCst);
+            let other = *other.lock().unwrap();
+            let settings = |it| other.into_iter().fold(settings(it), |it, other| it.deadline(other));
             known.lock().unwrap().get(name).map(|url| asked_at(name, url, settings))
         });
         let tenants = tenants.resolve_again_after(seconds(10));
         let builder = Validator::builder(API).trust_each(tenants).observe(told.clone()).fetch(way.clone());
         let validator = builder.clock(clock.clone()).build().unwrap();
-        Self { world: World { clock, issuer: a, validator, way, told }, urls, resolved }
+        Self { world: World { clock, issuer: a, validator, way, told }, urls, deadline, resolved }
     }
 
     fn jwt(&self) -> String {
@@ -102,11 +108,96 @@ fn who_waits_while_the_resolver_is_asked_again_is_answered_under_the_new_setting
         assert!(waits(call));
     }
     soon("they are asked", || world.asked() == 6);
+    *house.deadline.lock().unwrap() = Some(seconds(9));
     world.clock.advance(seconds(5));
-    soon("they are asked anew", || world.asked() == 11);
     for call in calls {
         assert!(block_on(call).is_ok());
     }
+    assert_eq!(world.asked(), 11, "they were asked anew");
+}
+
+#[test]
+fn a_tenant_that_is_resolved_anew_with_the_same_settings_keeps_what_it_said_and_what_is_on_its_way() {
+    let house = House::new(|settings| settings.remember(seconds(3600)).deadline(seconds(10)).ask_ahead());
+    let world = &house.world;
+    let (known, open) = (house.jwt(), house.jwt());
+    assert!(world.validate(&known).is_ok());
+    world.clock.advance(seconds(5));
+    world.script(Fault::delay(seconds(9)).times(1));
+    let mut call = world.call(&open);
+    assert!(waits(&mut call));
+    soon("it is asked", || world.asked() == 2);
+    let before = house.resolved.load(Ordering::SeqCst);
+    world.clock.advance(seconds(5));
+    soon("the resolver is asked again", || house.resolved.load(Ordering::SeqCst) > before);
+    assert!(world.check(&known).is_ok());
+    world.clock.advance(seconds(4));
+    assert!(block_on(call).is_ok());
+    for _ in 0..5 {
+        let before = house.resolved.load(Ordering::SeqCst);
+        world.clock.advance(seconds(10));
+        soon("the resolver is asked again", || house.resolved.load(Ordering::SeqCst) > before);
+        assert!(world.validate(&known).is_ok() && world.check(&open).is_ok());
+    }
+    assert_eq!(world.asked(), 2, "nothing is asked anew");
+}
+
+#[test]
+fn a_callback_is_the_same_if_it_is_a_clone_of_one() {
+    for (is_shared, questions) in [(true, 1), (false, 2)] {
+        let clock = TestClock::at(1_800_000_000);
+        let a = issuer(A, &clock);
+        let (url, resolved) = (a.introspection_endpoint(), Arc::new(AtomicUsize::new(0)));
+        let secret = || ClientSecret::asked(|| Ok::<_, String>("api".to_owned()));
+        let (shared, counted) = (secret(), Arc::clone(&resolved));
+        let tenants = Tenants::at_most(10, move |name| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let auth = ClientAuth::basic("api", if is_shared { shared.clone() } else { secret() });
+            Some(Issuer::introspect(name, Introspection::at(&url, auth).remember(seconds(3600))))
+        });
+        let way = Recorder::before(a.fetch());
+        let builder = Validator::builder(API).trust_each(tenants.resolve_again_after(seconds(10))).fetch(way.clone());
+        let validator = builder.clock(clock.clone()).build().unwrap();
+        let world = World { clock, issuer: a, validator, way, told: Arc::default() };
+        let jwt = world.issuer.token().scope("read").lifetime(seconds(3600)).mint();
+        assert!(world.validate(&jwt).is_ok());
+        world.clock.advance(seconds(10));
+        soon("the resolver is asked again", || resolved.load(Ordering::SeqCst) == 2);
+        // Its word counts a moment after it was given.
+        soon("it is as it should be", || world.validate(&jwt).is_ok() && world.asked() == questions);
+    }
+}
+
+#[test]
+fn another_secret_voids_what_was_said_to_the_client_with_the_old_one() {
+    let clock = TestClock::at(1_800_000_000);
+    let a = issuer(A, &clock);
+    let (url, secret, resolved) =
+        (a.introspection_endpoint(), Arc::new(Mutex::new("api")), Arc::new(AtomicUsize::new(0)));
+    let (known, counted) = (Arc::clone(&secret), Arc::clone(&resolved));
+    let tenants = Tenants::at_most(10, move |name| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let auth = ClientAuth::basic("api", *known.lock().unwrap());
+        Some(Issuer::introspect(name, Introspection::at(&url, auth).remember(seconds(3600))))
+    });
+    let way = Recorder::before(a.fetch());
+    let builder = Validator::builder(API).trust_each(tenants.resolve_again_after(seconds(10))).fetch(way.clone());
+    let validator = builder.clock(clock.clone()).build().unwrap();
+    let world = World { clock, issuer: a, validator, way, told: Arc::default() };
+    let jwt = world.issuer.token().scope("read").lifetime(seconds(3600)).mint();
+    assert!(world.validate(&jwt).is_ok());
+    world.clock.advance(seconds(10));
+    soon("the resolver is asked again", || resolved.load(Ordering::SeqCst) == 2);
+    world.clock.advance(seconds(10));
+    // The answer of before was taken in by then.
+    soon("and again", || resolved.load(Ordering::SeqCst) == 3);
+    assert!(world.validate(&jwt).is_ok());
+    assert_eq!(world.asked(), 1, "the same secret, in a text of its own");
+    *secret.lock().unwrap() = "newer";
+    world.issuer.client_secret("api", "newer");
+    world.clock.advance(seconds(10));
+    soon("it is asked anew", || world.validate(&jwt).is_ok() && world.asked() == 2);
+    assert_ne!(world.way.questions()[0].authorization, world.way.question().authorization);
 }
 
 #[test]
@@ -115,15 +206,16 @@ fn a_tenant_in_trouble_is_left_alone_though_its_settings_are_renewed() {
     let world = &house.world;
     world.script(Fault::status(503).with_header("retry-after", "3600"));
     unasked(world.validate(&house.jwt()));
-    for _ in 0..6 {
+    for round in 0..5 {
+        *house.deadline.lock().unwrap() = Some(seconds(3 + round));
         let before = house.resolved.load(Ordering::SeqCst);
         world.clock.advance(seconds(10));
         soon("the resolver is asked again", || house.resolved.load(Ordering::SeqCst) > before);
         unasked(world.validate(&house.jwt()));
     }
     let rejection = unasked(world.check(&house.jwt()));
-    assert!(rejection.retry_after().is_some_and(|after| after > seconds(3000)), "{rejection:?}");
-    assert_eq!(world.asked(), 1, "it asked to be left alone for an hour");
+    assert_eq!(rejection.retry_after(), Some(seconds(11)), "{rejection:?}");
+    assert_eq!(world.asked(), 1, "it is left alone for a minute");
 }
 
 #[test]
