@@ -239,7 +239,7 @@ fn questions_that_were_never_sent_do_not_shut_out_the_issuer() {
     soon("it is asked", || vault.asked() == 1);
     world.clock.advance(seconds(2));
     for call in calls {
-        unasked(block_on(call));
+        unasked(world.late(call));
     }
     vault.trouble(Trouble::None);
     // Of the breaker it would be told at once, and then nothing be asked for 5 s.
