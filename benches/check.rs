@@ -10,127 +10,19 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 #![allow(clippy::panic, clippy::expect_used)]
 
+mod measure;
+
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
-use aws_lc_rs::rsa::PublicKeyComponents;
-use aws_lc_rs::signature::{self as sig, ParsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderValue};
+use measure::{AUDIENCE, Contender, ROUNDS, accepted, compare, header, raw, request, token};
 use scopegate::testing::TestIssuer;
 use scopegate::{Algorithm, Credentials, Issuer, KeySet, Reason, Requirement, ScopePolicy, Secret, Validator};
 
 const ISSUER: &str = "https://issuer.test";
-const AUDIENCE: &str = "https://api.example.com";
-const ROUNDS: usize = 41;
-
-/// One thing that is measured.
-struct Contender {
-    name: &'static str,
-    run: Box<dyn FnMut()>,
-    /// Nanoseconds a run, one figure a round.
-    figures: Vec<f64>,
-}
-
-impl Contender {
-    fn new(name: &'static str, run: impl FnMut() + 'static) -> Self {
-        Self { name, run: Box::new(run), figures: Vec::new() }
-    }
-
-    fn measure(&mut self, times: u32) {
-        let start = Instant::now();
-        for _ in 0..times {
-            (self.run)();
-        }
-        self.figures.push(start.elapsed().as_nanos() as f64 / f64::from(times));
-    }
-
-    fn median(&self) -> f64 {
-        let mut sorted = self.figures.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
-    }
-
-    /// Half of all rounds lie within this much of the median.
-    fn spread(&self) -> f64 {
-        let median = self.median();
-        let mut away: Vec<_> = self.figures.iter().map(|figure| (figure - median).abs()).collect();
-        away.sort_by(f64::total_cmp);
-        away[away.len() / 2]
-    }
-}
-
-/// Runs the contenders in turn, so that a machine whose speed drifts is slow for all of them.
-fn compare(contenders: &mut [Contender]) {
-    for contender in contenders.iter_mut() {
-        (contender.run)();
-    }
-    let start = Instant::now();
-    (contenders[0].run)();
-    let once = start.elapsed().max(Duration::from_nanos(200));
-    let times = (Duration::from_millis(4).as_nanos() / once.as_nanos()).clamp(1, 20_000) as u32;
-    for _ in 0..ROUNDS {
-        for contender in contenders.iter_mut() {
-            contender.measure(times);
-        }
-    }
-}
-
-/// The signature alone, by a key that was prepared beforehand.
-fn raw(algorithm: Algorithm, jwk: &serde_json::Value, token: &str) -> Box<dyn FnMut()> {
-    let octets = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
-    let (input, signature) = token.rsplit_once('.').unwrap();
-    let (input, signature) = (input.as_bytes().to_vec(), URL_SAFE_NO_PAD.decode(signature).unwrap());
-    let ec = |algorithm: &'static sig::EcdsaVerificationAlgorithm| {
-        ParsedPublicKey::new(algorithm, [&[4][..], &octets("x"), &octets("y")].concat()).unwrap()
-    };
-    let key = match algorithm {
-        Algorithm::Rs256 | Algorithm::Ps256 => {
-            let parameters = if algorithm == Algorithm::Rs256 {
-                &sig::RSA_PKCS1_2048_8192_SHA256
-            } else {
-                &sig::RSA_PSS_2048_8192_SHA256
-            };
-            PublicKeyComponents { n: octets("n"), e: octets("e") }.to_parsed_public_key(parameters).unwrap()
-        }
-        Algorithm::Es256 => ec(&sig::ECDSA_P256_SHA256_FIXED),
-        Algorithm::Es384 => ec(&sig::ECDSA_P384_SHA384_FIXED),
-        _ => ParsedPublicKey::new(&sig::ED25519, octets("x")).unwrap(),
-    };
-    key.verify_sig(&input, &signature).expect("the signature holds");
-    Box::new(move || black_box(key.verify_sig(black_box(&input), black_box(&signature))).unwrap())
-}
-
-/// The claims of an ordinary access token: about 700 bytes of them.
-fn token(issuer: &TestIssuer, algorithm: Algorithm) -> String {
-    let groups: Vec<_> = (0..8).map(|n| format!("/customers/europe/team-{n}")).collect();
-    let token = issuer.token().algorithm(algorithm).audience(AUDIENCE).scope("openid profile things:read things:write");
-    token
-        .claim("name", "Ada Lovelace")
-        .claim("email", "ada.lovelace@example.com")
-        .claim("sid", "0bd9fef1-6b0c-4b4a-9d8c-1f7f2a6f3b21")
-        .claim("groups", groups)
-        .claim("acr", "urn:mace:incommon:iap:silver")
-        .claim("auth_time", 1_700_000_000)
-        .mint()
-}
-
-fn request(token: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(http::header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
-    headers
-}
-
-fn ours(validator: &Validator, demand: &Requirement, token: &str) -> Box<dyn FnMut()> {
-    let (validator, demand, headers) = (validator.clone(), demand.clone(), request(token));
-    assert!(validator.check(&Credentials::from_headers(&headers), &demand).is_ok());
-    Box::new(move || {
-        black_box(validator.check(&Credentials::from_headers(black_box(&headers)), &demand)).unwrap();
-    })
-}
 
 fn refused(validator: &Validator, demand: &Requirement, token: &str, reason: Reason) -> Box<dyn FnMut()> {
     let (validator, demand, headers) = (validator.clone(), demand.clone(), request(token));
@@ -170,7 +62,7 @@ fn main() {
     println!("a whole check beside the signature alone, medians of {ROUNDS} interleaved rounds\n");
     println!("{:<8} {:>10} {:>12} {:>14} {:>22}", "alg", "raw ns", "check ns", "over raw ns", "jsonwebtoken over raw");
     for algorithm in algorithms {
-        let token = token(&issuer, algorithm);
+        let token = token(&issuer, algorithm).mint();
         let mut contenders = Vec::new();
         if algorithm == Algorithm::Hs256 {
             let kid = header(&token)["kid"].as_str().unwrap().to_owned();
@@ -181,7 +73,7 @@ fn main() {
             let (input, signature) = token.rsplit_once('.').unwrap();
             let (input, signature) = (input.as_bytes().to_vec(), URL_SAFE_NO_PAD.decode(signature).unwrap());
             contenders.push(Contender::new("raw", move || hmac::verify(&key, black_box(&input), &signature).unwrap()));
-            contenders.push(Contender::new("check", ours(&validator, &demand, &token)));
+            contenders.push(Contender::new("check", accepted(&validator, &demand, &token)));
             let key = jsonwebtoken::DecodingKey::from_secret(&secret);
             contenders.push(Contender::new("jsonwebtoken", theirs(algorithm, key, &token)));
         } else {
@@ -189,7 +81,7 @@ fn main() {
             let jwk = published["keys"].as_array().unwrap().iter().find(|jwk| jwk["kid"] == kid).unwrap();
             let key: jsonwebtoken::jwk::Jwk = serde_json::from_value(jwk.clone()).unwrap();
             contenders.push(Contender::new("raw", raw(algorithm, jwk, &token)));
-            contenders.push(Contender::new("check", ours(&public, &demand, &token)));
+            contenders.push(Contender::new("check", accepted(&public, &demand, &token)));
             let key = jsonwebtoken::DecodingKey::from_jwk(&key).unwrap();
             contenders.push(Contender::new("jsonwebtoken", theirs(algorithm, key, &token)));
         }
@@ -210,7 +102,7 @@ fn main() {
         );
     }
 
-    let good = token(&issuer, Algorithm::Es256);
+    let good = token(&issuer, Algorithm::Es256).mint();
     let tampered = issuer.token().algorithm(Algorithm::Es256).audience(AUDIENCE).scope("things:read").tampered().mint();
     let refusals = [
         ("no dots at all", refused(&public, &demand, &"A".repeat(900), Reason::Malformed)),
@@ -228,9 +120,4 @@ fn main() {
             println!("{name:<20} {:>10.0} ±{:.0}", contenders[0].median(), contenders[0].spread());
         }
     }
-}
-
-fn header(token: &str) -> serde_json::Value {
-    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
-    serde_json::from_slice(&header).unwrap()
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use scopegate::testing::{BareJudge, metadata_url, presented, read_metadata};
 use scopegate::{
     AccessToken, Algorithm, Algorithms, Challenge, Credentials, Family, KeySet, Profile, Reason, Requirement,
@@ -80,7 +82,8 @@ fn outward(family: Family) -> (u16, Option<&'static str>) {
         Family::InvalidRequest => (400, Some("invalid_request")),
         Family::InvalidToken => (401, Some("invalid_token")),
         Family::InsufficientScope => (403, Some("insufficient_scope")),
-        _ => (503, None),
+        Family::Unavailable => (503, Some("upstream_error")),
+        _ => (500, None),
     }
 }
 
@@ -93,6 +96,7 @@ fn judge(case: &Value) -> Verdict {
             Ok(thumbprint) => Verdict::accept(json!({ "thumbprint": thumbprint })),
             Err(cause) => Verdict::because(&cause),
         },
+        "introspection" => introspection(case),
         "bearer" => bearer(case),
         "challenge" => challenge(&case["input"]),
         "wellknown" => match metadata_url(text(&case["input"], "type"), text(&case["input"], "identifier")) {
@@ -130,8 +134,42 @@ fn jws(case: &Value) -> Verdict {
 }
 
 fn jwt(case: &Value) -> Verdict {
-    let policy = &case["policy"];
     let token = text(case, "token");
+    let verdict = by_each_issuer(case, |judge, demand| match judge.judge(token.as_bytes(), demand) {
+        Ok(accepted) => beyond_the_crate(&case["policy"], &accepted),
+        Err(reason) => reason.into(),
+    });
+    if let Verdict::Accept(_) = verdict {
+        let payload = token.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
+        return Verdict::accept(json!({ "payload_sha256": sha256(&payload.unwrap_or_default()) }));
+    }
+    verdict
+}
+
+/// What an introspection endpoint answered.
+fn introspection(case: &Value) -> Verdict {
+    let given = &case["response"];
+    by_each_issuer(case, |judge, demand| {
+        let status = given["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or_default();
+        let mut response = Response::builder().status(status);
+        if let Some(kind) = given["content_type"].as_str() {
+            response = response.header(CONTENT_TYPE, kind);
+        }
+        let response = response.body(Bytes::from(text(given, "body").to_owned())).ok();
+        match response.and_then(|response| judge.judge_answer(response, demand)) {
+            Some(Ok(accepted)) => beyond_the_crate(&case["policy"], &accepted),
+            Some(Err(reason)) => reason.into(),
+            // It was never judged: the fault is the issuer's, or ours, and not the client's.
+            None => {
+                Verdict::Reject { family: Some(Family::Unavailable), detail: "the endpoint gave no answer".to_owned() }
+            }
+        }
+    })
+}
+
+/// Judges by what the policy says. Where it names several issuers each is tried, and one acceptance will do.
+fn by_each_issuer(case: &Value, judge: impl Fn(&BareJudge, &Requirement) -> Verdict) -> Verdict {
+    let policy = &case["policy"];
     // A proof of possession is judged by a later part of the crate. Until then whatever is bound is refused, which is right
     // for every case but those that bring a proof.
     let with_proof = policy["mtls_x5t_s256"].is_string()
@@ -140,7 +178,6 @@ fn jwt(case: &Value) -> Verdict {
     if with_proof {
         return Verdict::Unsupported("proof of possession");
     }
-    let judge = bare_judge(case);
     let demand = match strings(&policy["scopes"]) {
         scopes if scopes.is_empty() => ScopePolicy::none(),
         scopes => match ScopePolicy::all(scopes.iter().map(String::as_str)) {
@@ -148,26 +185,23 @@ fn jwt(case: &Value) -> Verdict {
             Err(error) => return Verdict::because(&error),
         },
     };
-    // Several issuers that share one key set: each is asked, and one acceptance will do.
-    let issuers = strings(&policy["iss"]);
-    let judges: Vec<_> = if policy["iss"].is_null() {
-        vec![judge]
-    } else {
-        issuers.iter().map(|issuer| judge.clone().issuer(issuer)).collect()
-    };
     let demand = Requirement::from(demand);
+    let bare = bare_judge(case);
+    if policy["iss"].is_null() {
+        return judge(&bare, &demand);
+    }
     let mut verdict = Verdict::because("no issuer");
-    for judge in judges {
-        verdict = match judge.judge(token.as_bytes(), &demand) {
-            Ok(accepted) => return beyond_the_crate(policy, &accepted, token),
-            Err(reason) => reason.into(),
-        };
+    for issuer in strings(&policy["iss"]) {
+        verdict = judge(&bare.clone().issuer(&issuer), &demand);
+        if matches!(verdict, Verdict::Accept(_)) {
+            break;
+        }
     }
     verdict
 }
 
 /// Demands that a program would make of an accepted token itself.
-fn beyond_the_crate(policy: &Value, accepted: &AccessToken, token: &str) -> Verdict {
+fn beyond_the_crate(policy: &Value, accepted: &AccessToken) -> Verdict {
     let claims: Map<String, Value> = match accepted.claims() {
         Ok(claims) => claims,
         Err(error) => return Verdict::because(&error),
@@ -186,8 +220,7 @@ fn beyond_the_crate(policy: &Value, accepted: &AccessToken, token: &str) -> Verd
             return refused("too old");
         }
     }
-    let payload = token.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
-    Verdict::accept(json!({ "payload_sha256": sha256(&payload.unwrap_or_default()) }))
+    Verdict::accept(json!({}))
 }
 
 /// The judge that a case asks for. Secrets count as an operator's only where the set holds nothing else: beside public keys they

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cache::Bounds;
 #[cfg(feature = "driver")]
 use crate::clock::Timestamp;
 use crate::clock::{Clock, SystemClock};
 use crate::config_error::ConfigError;
 use crate::decision::Trusted;
 use crate::endpoint::{Endpoint, PlainHttp};
-use crate::issuer::{Defaults, Issuer, TrustedIssuer, refuse_empty};
+use crate::introspection::memory::Memory;
+use crate::issuer::{Defaults, Issuer, JudgedBy, TrustedIssuer, refuse_empty};
 #[cfg(feature = "driver")]
 use crate::issuer_id::IssuerId;
 #[cfg(feature = "driver")]
@@ -19,9 +21,11 @@ use crate::keys::refresh::MAX_STALE;
 #[cfg(feature = "driver")]
 use crate::keys::saved::{RestoreError, SavedKeys};
 use crate::observe::{Listeners, Observe};
+use crate::opaque::{Candidate, OpaqueRoutes};
 use crate::rejection::Realm;
 #[cfg(feature = "driver")]
 use crate::restored::{self, Leftovers, Restored};
+use crate::revocation::DenyList;
 use crate::tenants::{Directory, Tenants};
 use crate::validator::{Inner, Validator};
 #[cfg(feature = "driver")]
@@ -34,6 +38,8 @@ const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 1_024..=1_048_576;
 const STALE: std::ops::RangeInclusive<Duration> = Duration::from_secs(5 * 60)..=Duration::from_secs(7 * 24 * 60 * 60);
 const DEFAULT_TOKEN_BYTES: usize = 16_384;
+const DEFAULT_DENIALS: usize = 100_000;
+const MOST_DENIALS: usize = 1_000_000;
 
 /// The settings of a [`Validator`]. Made by [`Validator::builder`].
 #[derive(Debug)]
@@ -48,6 +54,8 @@ pub struct ValidatorBuilder {
     max_stale: Duration,
     tenants: Option<Tenants>,
     listeners: Listeners,
+    denials: usize,
+    introspected: Bounds,
     #[cfg(feature = "driver")]
     fetch: Option<Arc<dyn Fetch>>,
     #[cfg(feature = "driver")]
@@ -78,6 +86,8 @@ impl ValidatorBuilder {
             max_stale: MAX_STALE,
             tenants: None,
             listeners: Listeners::default(),
+            denials: DEFAULT_DENIALS,
+            introspected: Bounds { entries: 10_000, bytes: 32 * 1024 * 1024 },
             #[cfg(feature = "driver")]
             fetch: None,
             #[cfg(feature = "driver")]
@@ -150,6 +160,22 @@ impl ValidatorBuilder {
         self
     }
 
+    /// How much of what issuers say of tokens is remembered: 10,000 tokens and 32 MiB by default. Whatever is not, is asked again.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub const fn remember_at_most(mut self, tokens: u64, bytes: u64) -> Self {
+        self.introspected = Bounds { entries: tokens, bytes };
+        self
+    }
+
+    /// How many [`Denial`](crate::Denial)s may stand at a time: 100,000 by default, at most 1,000,000. Each takes some 200 bytes and
+    /// the names in it.
+    #[must_use]
+    pub const fn deny_at_most(mut self, denials: usize) -> Self {
+        self.denials = denials;
+        self
+    }
+
     /// A clock of your own. The default is [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
@@ -210,6 +236,10 @@ impl ValidatorBuilder {
             let problem = "not between 1,024 and 1,048,576 bytes";
             return Err(ConfigError::invalid("max_token_bytes", self.max_token.to_string(), problem));
         }
+        if self.denials > MOST_DENIALS {
+            let problem = "more than 1,000,000 denials";
+            return Err(ConfigError::invalid("deny_at_most", self.denials.to_string(), problem));
+        }
         if !STALE.contains(&self.max_stale) {
             let problem = "not between 5 minutes and 7 days";
             return Err(ConfigError::invalid("max_stale", format!("{:?}", self.max_stale), problem));
@@ -217,10 +247,19 @@ impl ValidatorBuilder {
         self.tenants.as_ref().map_or(Ok(()), Tenants::check)?;
         refuse_empty(&self.audiences)?;
         let realm = self.realm_of_challenges()?;
-        let defaults = Defaults { audiences: self.audiences, leeway: self.leeway, max_stale: self.max_stale };
+        let defaults = Defaults {
+            audiences: self.audiences,
+            leeway: self.leeway,
+            #[cfg(feature = "driver")]
+            max_stale: self.max_stale,
+            #[cfg(feature = "driver")]
+            numbers: Arc::default(),
+        };
         let issuers = self.issuers.into_iter().map(|issuer| issuer.build(&defaults)).collect::<Result<Vec<_>, _>>()?;
         refuse_twins(&issuers)?;
+        let opaque = opaque_routes(&issuers, self.tenants.is_some())?;
         let issuers: Arc<[TrustedIssuer]> = issuers.into();
+        let memory = Arc::new(Memory::new(self.introspected));
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let resolved = self.tenants.as_ref().map(|tenants| Arc::new(Directory::new(tenants)));
         #[cfg(feature = "driver")]
@@ -233,6 +272,7 @@ impl ValidatorBuilder {
             issuers: Arc::clone(&issuers),
             tenants: self.tenants.zip(resolved.clone()),
             defaults,
+            memory: Arc::clone(&memory),
             listeners: self.listeners.clone(),
             restored: restored.clone(),
             first: Arc::new(std::sync::Once::new()),
@@ -244,7 +284,13 @@ impl ValidatorBuilder {
             driver: Driver::new(plan),
             #[cfg(feature = "driver")]
             restored,
-            trusted: Trusted { issuers, resolved, leeway: self.leeway, max_token: self.max_token },
+            trusted: Trusted {
+                resolved,
+                opaque,
+                memory,
+                denied: DenyList::new(self.denials),
+                ..Trusted::by_name(issuers, self.leeway, self.max_token)
+            },
             clock,
             realm,
             listeners: self.listeners,
@@ -281,6 +327,19 @@ fn refuse_twins(issuers: &[TrustedIssuer]) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Who is asked about tokens that do not say whose they are.
+fn opaque_routes(issuers: &[TrustedIssuer], resolves: bool) -> Result<OpaqueRoutes, ConfigError> {
+    let asked = issuers.iter().enumerate().filter(|(_, issuer)| issuer.judged_by == JudgedBy::Introspection);
+    let candidates: Vec<_> = asked
+        .map(|(place, issuer)| Candidate {
+            place,
+            issuer: issuer.rules.issuer.as_str(),
+            prefix: issuer.opaque_prefix.as_deref(),
+        })
+        .collect();
+    OpaqueRoutes::new(&candidates, issuers.len() == 1 && !resolves)
+}
+
 /// Restores what serves, and says what became of each; what a resolver may yet ask for is left.
 #[cfg(feature = "driver")]
 fn restore(
@@ -307,18 +366,22 @@ fn way_out(
     issuers: &[TrustedIssuer],
     resolves: bool,
 ) -> Result<Option<Arc<dyn Fetch>>, ConfigError> {
-    if fetch.is_some() || !resolves && issuers.iter().all(|issuer| issuer.remote.is_none()) {
+    if fetch.is_some() || !resolves && issuers.iter().all(|issuer| issuer.remote.is_none() && issuer.asked.is_none()) {
         return Ok(fetch);
     }
     #[cfg(feature = "reqwest")]
     {
-        let remotes = || issuers.iter().filter_map(|issuer| issuer.remote.as_ref());
-        let on_loopback = remotes().any(|remote| remote.plain_http == PlainHttp::OnLoopback);
+        let keys = issuers.iter().filter_map(|issuer| issuer.remote.as_ref()).map(|remote| remote.plain_http);
+        let asked = issuers.iter().filter_map(|issuer| issuer.asked.as_ref()).map(|asked| asked.plain_http);
+        let on_loopback = keys.chain(asked).any(|plain_http| plain_http == PlainHttp::OnLoopback);
         let plain_http = if on_loopback { PlainHttp::OnLoopback } else { PlainHttp::Refused };
         Ok(Some(Arc::new(crate::wire::reqwest::ReqwestFetch::new().plain_http(plain_http))))
     }
     #[cfg(not(feature = "reqwest"))]
     {
-        Err(ConfigError::Missing { setting: "fetch", problem: "keys are to be fetched, and nothing is there to do it" })
+        Err(ConfigError::Missing {
+            setting: "fetch",
+            problem: "issuers are to be asked, and nothing is there to do it",
+        })
     }
 }

@@ -138,6 +138,8 @@ impl<'a> Credentials<'a> {
             Presented::Malformed => Err(Reason::MalformedCredentials),
             Presented::Token(token, _) if token.len() > longest => Err(Reason::TooLong),
             Presented::Token(token, Syntax::ToBeChecked) if !is_b64token(token) => Err(Reason::MalformedCredentials),
+            // No issuer is asked what nothing is worth.
+            Presented::Token(token, Syntax::NotAskedFor) if token.is_empty() => Err(Reason::Malformed),
             Presented::Token(token, _) => Ok(token),
         }
     }

@@ -10,15 +10,18 @@ use crate::claims::Claims;
 use crate::claims::hint::Hint;
 use crate::clock::Timestamp;
 use crate::credentials::Credentials;
-use crate::issuer::TrustedIssuer;
+use crate::introspection::memory::{Ahead, Memory, Question, Remembered, TokenText};
+use crate::issuer::{JudgedBy, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::compact::Unverified;
 use crate::jose::key_set::Candidates;
 use crate::jose::verify::{Verified, verify};
-use crate::keys::store::{Cause, Held};
+use crate::keys::store::Held;
 use crate::keys::unknown_key::UnknownKey;
-use crate::reason::Reason;
+use crate::opaque::OpaqueRoutes;
+use crate::reason::{Cause, Reason};
 use crate::requirement::Requirement;
+use crate::revocation::DenyList;
 use crate::tenants::{Directory, Entry, Table};
 use crate::token::AccessToken;
 
@@ -28,6 +31,12 @@ pub(crate) struct Trusted {
     pub(crate) issuers: Arc<[TrustedIssuer]>,
     /// Those that a resolver named, if there is one.
     pub(crate) resolved: Option<Arc<Directory>>,
+    /// Who is asked about a token that does not say whose it is.
+    pub(crate) opaque: OpaqueRoutes,
+    /// What issuers said of tokens.
+    pub(crate) memory: Arc<Memory>,
+    /// What the program refuses, however good it is.
+    pub(crate) denied: DenyList,
     /// How far clocks may be apart.
     pub(crate) leeway: Duration,
     /// The longest token that is looked at, in bytes.
@@ -37,6 +46,8 @@ pub(crate) struct Trusted {
 /// The judgement, or what it takes.
 pub(crate) enum Verdict {
     Known(Result<AccessToken, Refusal>),
+    /// It is accepted from memory, and to be asked about before it is forgotten.
+    Fading(AccessToken, Need),
     /// What is needed, and what to say to whoever does not wait for it.
     Wanted(Need, Refusal),
 }
@@ -66,6 +77,10 @@ pub(crate) enum Need {
     UnknownKey { issuer: IssuerId, kid: Option<Box<str>> },
     /// The key of this issuer that it may have given the name of another.
     RenamedKey { issuer: IssuerId },
+    /// What this issuer says of a token.
+    Introspection { issuer: IssuerId, question: Question },
+    /// What it takes to ask this issuer about tokens. No judgement states it: the program asks.
+    Asking { issuer: IssuerId },
     /// This issuer's keys anew, whatever their age. No judgement states it: the program asks.
     Fresh { issuer: IssuerId },
 }
@@ -73,10 +88,13 @@ pub(crate) enum Need {
 /// What came of a need.
 #[derive(Clone)]
 pub(crate) enum Supply {
-    /// It was found out whether the issuer is to be trusted.
-    Resolved,
+    /// What was missing may be at hand by now, and says nothing of what else may be: whether the issuer is to be trusted, or keys
+    /// that others had asked for.
+    LookAgain,
     /// The issuer has answered: what is at hand now is what it has.
     Fetched,
+    /// The issuer has said what it thinks of the token.
+    Answered(Arc<Remembered>),
     /// The issuer was asked often enough of late, and is not asked again yet.
     BudgetSpent,
     /// The issuer could not be asked.
@@ -104,7 +122,8 @@ pub(crate) fn decide(
     now: Timestamp,
 ) -> Verdict {
     match judge(trusted, presented, demand, supply, now) {
-        Ok(token) => Verdict::Known(Ok(token)),
+        Ok((token, None)) => Verdict::Known(Ok(token)),
+        Ok((token, Some(need))) => Verdict::Fading(token, need),
         Err(Stop::Refused(refusal)) => Verdict::Known(Err(refusal)),
         Err(Stop::Wanted(need, meanwhile)) => Verdict::Wanted(need, meanwhile),
     }
@@ -116,37 +135,133 @@ fn judge(
     demand: &Requirement,
     supply: Option<&Supply>,
     now: Timestamp,
-) -> Result<AccessToken, Stop> {
+) -> Result<(AccessToken, Option<Need>), Stop> {
     // RFC 6750 s2: one token, and not a byte of it is read before its length is known to be sane.
     let octets = presented.token(trusted.max_token)?;
-    // RFC 7515 s7.1: a compact JWS with a strict header.
-    let token = Unverified::parse(octets)?;
-    // RFC 8725 s3.8: whose token it says it is; among those that are trusted.
-    let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
-    let issuer = trusted.route(&token, resolved.as_deref().map(|table| &**table), supply, now)?;
-    // RFC 8725 s3.1: an algorithm that this issuer may use.
-    if !issuer.algorithms.contains(token.header.algorithm) {
-        return Err(Reason::AlgorithmRefused.into());
-    }
-    // RFC 7515 s5.2: the signature, by a key of this issuer's current set.
-    let keys = issuer.keys.read();
-    let unproven = Unproven { issuer, token: &token, held: &keys, supply, now };
-    let verified = match prove(&token, &keys, now)? {
-        Proof::Holds(verified) => verified,
-        Proof::NoKeys => return Err(unproven.without_keys()),
-        Proof::UnknownKey => return Err(unproven.unknown_key()),
-        Proof::BadSignature => return Err(unproven.bad_signature()),
+    let asking = Asking { trusted, octets, supply, now };
+    let good = match trusted.opaque.route(octets).and_then(|place| trusted.issuers.get(place)) {
+        // RFC 7662: the issuer's word.
+        Some(issuer) => asking.introspected(issuer, None)?,
+        // RFC 9068: the issuer's signature.
+        None => asking.signed()?,
     };
-    // Claims are believed only now. RFC 7519 s4, RFC 9068 s4.
-    let claims = Claims::read(verified.payload()?, &issuer.rules.names)?;
-    let accepted = issuer.rules.accept(claims, verified.typ(), now)?;
-    let token = AccessToken::new(accepted, &issuer.rules);
+    // What a logout or a revocation has called, by whatever name it is known.
+    trusted.denied.allows(&good.token, good.also.as_ref(), now)?;
     // RFC 6750 s3.1: is it enough?
-    demand.satisfied_by(&token)?;
-    Ok(token)
+    demand.satisfied_by(&good.token)?;
+    good.also.filter(AccessToken::names_scopes).map_or(Ok(()), |also| demand.satisfied_by(&also))?;
+    Ok((good.token, good.fading))
+}
+
+/// A token that is good in itself.
+struct Good {
+    token: AccessToken,
+    /// The issuer's word on it, where its signature was proven first.
+    also: Option<AccessToken>,
+    /// The question to ask again, before the answer is forgotten.
+    fading: Option<Need>,
+}
+
+/// A token, and all that bears on how it is judged.
+struct Asking<'j> {
+    trusted: &'j Trusted,
+    octets: &'j [u8],
+    supply: Option<&'j Supply>,
+    now: Timestamp,
+}
+
+impl Asking<'_> {
+    /// Judges a token by its signature.
+    fn signed(&self) -> Result<Good, Stop> {
+        let Self { trusted, supply, now, .. } = *self;
+        // RFC 7515 s7.1: a compact JWS with a strict header.
+        let token = Unverified::parse(self.octets)?;
+        // RFC 8725 s3.8: whose token it says it is; among those that are trusted.
+        let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
+        let issuer = trusted.route(&token, resolved.as_deref().map(|table| &**table), supply, now)?;
+        if issuer.judged_by == JudgedBy::Introspection {
+            return self.introspected(issuer, None).map_err(|stop| stop.unless_expired(&token, trusted.leeway, now));
+        }
+        // RFC 8725 s3.1: an algorithm that this issuer may use.
+        if !issuer.algorithms.contains(token.header.algorithm) {
+            return Err(Reason::AlgorithmRefused.into());
+        }
+        // RFC 7515 s5.2: the signature, by a key of this issuer's current set.
+        let keys = issuer.keys.read();
+        let unproven = Unproven { issuer, token: &token, held: &keys, supply, now };
+        let verified = match prove(&token, &keys, now)? {
+            Proof::Holds(verified) => verified,
+            Proof::NoKeys => return Err(unproven.without_keys()),
+            Proof::UnknownKey => return Err(unproven.unknown_key()),
+            Proof::BadSignature => return Err(unproven.bad_signature()),
+        };
+        // Claims are believed only now. RFC 7519 s4, RFC 9068 s4.
+        let claims = Claims::read(verified.payload()?, &issuer.rules.names)?;
+        let accepted = issuer.rules.accept(claims, verified.typ(), now)?;
+        let token = AccessToken::new(accepted, &issuer.rules);
+        if issuer.judged_by == JudgedBy::Keys {
+            return Ok(Good { token, also: None, fading: None });
+        }
+        // Signed well, and perhaps revoked since: the issuer has the last word.
+        let said = self.introspected(issuer, Some(&token))?;
+        if !said.token.is_of(&token) {
+            return Err(Reason::MalformedClaim.into());
+        }
+        Ok(Good { token, also: Some(said.token), fading: said.fading })
+    }
+
+    /// Judges a token by what its issuer says of it, beside what it has proven of itself.
+    fn introspected(&self, issuer: &TrustedIssuer, proven: Option<&AccessToken>) -> Result<Good, Stop> {
+        let Some(standing) = &issuer.standing else { return Err(Reason::Misconfigured.into()) };
+        let said = match self.supply {
+            // Fresh from the issuer, also where nothing is remembered.
+            Some(Supply::Answered(answer)) => Some(Arc::clone(answer)),
+            _ => self.trusted.memory.recall(standing.asker, self.octets, self.now),
+        };
+        let need = || {
+            let question = Question { token: TokenText::new(self.octets), proven: proven.cloned() };
+            Need::Introspection { issuer: issuer.rules.issuer.clone(), question }
+        };
+        if let Some(said) = said.filter(|said| said.is_good_for(standing.asker)) {
+            let token = said.judge(&issuer.rules, self.now)?.clone();
+            let is_fading = standing.ahead == Ahead::Yes && said.is_about_to_end(self.now);
+            return Ok(Good { token, also: None, fading: is_fading.then(need) });
+        }
+        let cause = match self.supply {
+            Some(Supply::Unreachable(cause)) => Some(Arc::clone(cause)),
+            _ => None,
+        };
+        let retry_after = Some(standing.barred(self.now).saturating_add(SOON));
+        let unasked = Refusal { reason: Reason::IntrospectionUnavailable, cause, retry_after };
+        Err(match self.supply {
+            // An answer that is good no more was forgotten on its way: the issuer may think otherwise by now.
+            None | Some(Supply::LookAgain | Supply::Fetched | Supply::Answered(_)) => Stop::Wanted(need(), unasked),
+            Some(Supply::BudgetSpent | Supply::Unreachable(_)) => Stop::Refused(unasked),
+        })
+    }
+}
+
+impl Stop {
+    /// Nobody is asked about a token that has expired by its own word.
+    fn unless_expired(self, token: &Unverified<'_>, leeway: Duration, now: Timestamp) -> Self {
+        match self {
+            Self::Wanted(..) => match Hint::read(token) {
+                Ok(hint) if !hint.is_expired(now, leeway) => self,
+                Ok(_) => Reason::Expired.into(),
+                Err(reason) => reason.into(),
+            },
+            Self::Refused(_) => self,
+        }
+    }
 }
 
 impl Trusted {
+    /// Of these issuers alone, with nothing remembered and nothing denied.
+    pub(crate) fn by_name(issuers: Arc<[TrustedIssuer]>, leeway: Duration, max_token: usize) -> Self {
+        let (opaque, memory, denied) = (OpaqueRoutes::default(), Arc::new(Memory::nothing()), DenyList::new(0));
+        Self { issuers, resolved: None, opaque, memory, denied, leeway, max_token }
+    }
+
     /// The issuer that the token names. Where only one is trusted the name is not read here: its own keys and rules judge it.
     fn route<'t>(
         &'t self,
@@ -226,7 +341,7 @@ impl Unproven<'_> {
         let barred = self.held.remote().map(|remote| remote.published.barred(self.now));
         let refusal = self.unavailable(barred);
         match (self.supply, barred) {
-            (None | Some(Supply::Resolved), Some(_)) => self.wanted(Need::Keys { issuer: self.name() }, refusal),
+            (None | Some(Supply::LookAgain), Some(_)) => self.wanted(Need::Keys { issuer: self.name() }, refusal),
             _ => Stop::Refused(refusal),
         }
     }
@@ -238,7 +353,7 @@ impl Unproven<'_> {
         let refusal = self.unavailable(barred);
         match (self.supply, self.held.unknown_key(kid, self.now)) {
             (Some(Supply::Fetched), _) | (_, UnknownKey::Absent) => Reason::UnknownKey.into(),
-            (None | Some(Supply::Resolved), UnknownKey::Ask) => {
+            (None | Some(Supply::LookAgain), UnknownKey::Ask) => {
                 self.wanted(Need::UnknownKey { issuer: self.name(), kid: kid.map(Into::into) }, refusal)
             }
             _ => Stop::Refused(refusal),
@@ -250,7 +365,7 @@ impl Unproven<'_> {
     fn bad_signature(&self) -> Stop {
         let barred = self.held.remote().map(|remote| remote.published.renamed_barred(self.now));
         match (self.supply, barred) {
-            (None | Some(Supply::Resolved), Some(Duration::ZERO)) if self.is_worth_asking().is_ok() => {
+            (None | Some(Supply::LookAgain), Some(Duration::ZERO)) if self.is_worth_asking().is_ok() => {
                 Stop::Wanted(Need::RenamedKey { issuer: self.name() }, Reason::BadSignature.into())
             }
             _ => Reason::BadSignature.into(),
@@ -298,7 +413,7 @@ const LATER: Duration = Duration::from_secs(5);
 fn unavailable(supply: Option<&Supply>, known: Option<Cause>, retry_after: Duration) -> Refusal {
     let cause = match supply {
         Some(Supply::Unreachable(cause)) => Some(Arc::clone(cause)),
-        Some(Supply::Resolved | Supply::Fetched | Supply::BudgetSpent) | None => known,
+        Some(Supply::LookAgain | Supply::Fetched | Supply::Answered(_) | Supply::BudgetSpent) | None => known,
     };
     Refusal { reason: Reason::KeysUnavailable, cause, retry_after: Some(retry_after) }
 }

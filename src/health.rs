@@ -85,6 +85,8 @@ pub enum KeyState {
     Stale,
     /// They are older than the hard limit, and serve no longer.
     Expired,
+    /// None are needed: the issuer is asked about each token (RFC 7662).
+    NotNeeded,
 }
 
 impl KeyState {
@@ -96,13 +98,14 @@ impl KeyState {
             Self::Fresh => "fresh",
             Self::Stale => "stale",
             Self::Expired => "expired",
+            Self::NotNeeded => "not_needed",
         }
     }
 
-    /// Whether tokens are judged by them.
+    /// Whether tokens are judged by them, or need none.
     #[must_use]
     pub const fn is_usable(self) -> bool {
-        matches!(self, Self::Fresh | Self::Stale)
+        matches!(self, Self::Fresh | Self::Stale | Self::NotNeeded)
     }
 }
 

@@ -1,14 +1,21 @@
 //! A server whose tokens count, and how they are judged.
 
 use std::sync::Arc;
+#[cfg(feature = "driver")]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::claims::read::ClaimNames;
+#[cfg(feature = "driver")]
+use crate::claims::rules::MayLack;
 use crate::claims::rules::{AudienceRule, Binding, Profile, Rules};
 use crate::config_error::ConfigError;
 use crate::endpoint::{self, PlainHttp};
 #[cfg(feature = "driver")]
 use crate::endpoint::{Endpoint, PrivateAddresses};
+use crate::introspection::memory::Standing;
+#[cfg(feature = "driver")]
+use crate::introspection::setup::{Asked, Introspection, Signed};
 use crate::issuer_id::IssuerId;
 use crate::jose::algorithm::{Algorithm, Algorithms};
 use crate::jose::key_set::{KeySet, MAX_TRIED};
@@ -37,6 +44,8 @@ pub struct Issuer {
     plain_http: PlainHttp,
     #[cfg(feature = "driver")]
     addresses: PrivateAddresses,
+    #[cfg(feature = "driver")]
+    introspection: Option<Introspection>,
     /// Where handed-over keys lie. Fetched keys get a place of their own in each validator.
     handed_over: Option<Arc<KeyStore>>,
 }
@@ -50,6 +59,9 @@ enum Source {
     Jwks(String),
     #[cfg(feature = "driver")]
     Discovery,
+    /// No token is judged by keys: the issuer is asked about each.
+    #[cfg(feature = "driver")]
+    Introspection,
 }
 
 impl Issuer {
@@ -66,6 +78,8 @@ impl Issuer {
             plain_http: PlainHttp::default(),
             #[cfg(feature = "driver")]
             addresses: PrivateAddresses::Allowed,
+            #[cfg(feature = "driver")]
+            introspection: None,
             handed_over: handed_over.map(|keys| Arc::new(KeyStore::pushed(keys))),
         }
     }
@@ -96,6 +110,27 @@ impl Issuer {
     #[must_use]
     pub fn discover(identifier: impl Into<String>) -> Self {
         Self::new(identifier, Source::Discovery, None)
+    }
+
+    /// An issuer that is asked about each of its tokens (RFC 7662): opaque ones, and JWTs that it alone is to judge.
+    ///
+    /// Where several issuers are trusted, a JWT goes to the one that it names, and an opaque token to the one that is asked about
+    /// them: see [`Introspection::opaque_prefix`] where that is several. A token goes to no other issuer than the one that will
+    /// judge it.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn introspect(identifier: impl Into<String>, introspection: Introspection) -> Self {
+        Self::new(identifier, Source::Introspection, None).and_introspect(introspection)
+    }
+
+    /// Asks the issuer about each of its JWTs that was found good by its signature: so that one that was revoked is refused within
+    /// the time for which the issuer's word is [remembered](Introspection::remember). Both must hold. An answer may then leave out
+    /// the issuer and the audience, which the JWT has proven.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn and_introspect(mut self, introspection: Introspection) -> Self {
+        self.introspection = Some(introspection);
+        self
     }
 
     /// The algorithms that its tokens may be signed with, and no others (RFC 8725 s3.1).
@@ -182,9 +217,22 @@ impl Issuer {
         }
         #[cfg(feature = "driver")]
         let remote = self.remote()?;
+        #[cfg(feature = "driver")]
+        let fetched = remote.as_ref().map(|_| defaults.max_stale);
+        #[cfg(feature = "driver")]
+        let (standing, asked) = self.asked(defaults, &audience, algorithms)?.unzip();
+        #[cfg(feature = "driver")]
+        let opaque_prefix = self.introspection.as_ref().and_then(|asked| asked.prefix().map(Into::into));
+        #[cfg(not(feature = "driver"))]
+        let (standing, opaque_prefix, fetched) = (None, None, None);
         Ok(TrustedIssuer {
             algorithms,
-            keys: self.handed_over.unwrap_or_else(|| Arc::new(KeyStore::remote(defaults.max_stale))),
+            judged_by: self.judged_by(),
+            standing,
+            #[cfg(feature = "driver")]
+            asked,
+            opaque_prefix,
+            keys: self.handed_over.unwrap_or_else(|| Arc::new(KeyStore::empty(fetched))),
             #[cfg(feature = "driver")]
             remote,
             rules: Rules {
@@ -207,6 +255,11 @@ impl Issuer {
         match &self.source {
             #[cfg(feature = "driver")]
             Source::Discovery => {}
+            #[cfg(feature = "driver")]
+            source
+                if self.introspection.as_ref().is_some_and(|introspection| {
+                    introspection.needs_metadata(matches!(source, Source::Introspection))
+                }) => {}
             _ if is_plain_name => return Ok(()),
             _ => {}
         }
@@ -278,22 +331,84 @@ impl Issuer {
     fn remote(&self) -> Result<Option<RemoteKeys>, ConfigError> {
         let place = match &self.source {
             Source::Pushed | Source::Secrets(_) => return Ok(None),
-            Source::Jwks(url) => match Endpoint::new(url, self.plain_http) {
-                Ok(endpoint) => Place::Jwks(endpoint),
-                Err(problem) => return Err(ConfigError::invalid_url("jwks", url, problem)),
+            // Keys are for signed answers alone.
+            Source::Introspection => match self.introspection.as_ref().map(|asked| &asked.signed) {
+                None | Some(Signed::No) => return Ok(None),
+                Some(Signed::ByTheIssuersKeys) => Place::Discovery,
+                Some(Signed::ByKeysAt(url)) => Place::Jwks(self.keys_at("signed_by_keys_at", url)?),
             },
+            Source::Jwks(url) => Place::Jwks(self.keys_at("jwks", url)?),
             Source::Discovery => Place::Discovery,
         };
         Ok(Some(RemoteKeys { place, plain_http: self.plain_http, addresses: self.addresses }))
     }
+
+    #[cfg(feature = "driver")]
+    fn keys_at(&self, setting: &'static str, url: &str) -> Result<Endpoint, ConfigError> {
+        Endpoint::new(url, self.plain_http).map_err(|problem| ConfigError::invalid_url(setting, url, problem))
+    }
+
+    #[cfg(feature = "driver")]
+    fn judged_by(&self) -> JudgedBy {
+        match (&self.source, &self.introspection) {
+            (Source::Introspection, _) => JudgedBy::Introspection,
+            (_, Some(_)) => JudgedBy::KeysAndIntrospection,
+            (_, None) => JudgedBy::Keys,
+        }
+    }
+
+    #[cfg(not(feature = "driver"))]
+    #[expect(clippy::unused_self, reason = "its twin looks at the settings")]
+    const fn judged_by(&self) -> JudgedBy {
+        JudgedBy::Keys
+    }
+
+    /// How it is asked, if it is.
+    #[cfg(feature = "driver")]
+    fn asked(
+        &self,
+        defaults: &Defaults,
+        audience: &AudienceRule,
+        algorithms: Algorithms,
+    ) -> Result<Option<HowAsked>, ConfigError> {
+        let Some(introspection) = &self.introspection else { return Ok(None) };
+        let is_asked_alone = self.judged_by() == JudgedBy::Introspection;
+        let conflict = |setting, problem| Err(ConfigError::conflict(setting, &self.identifier, problem));
+        match (&introspection.signed, &self.source) {
+            (Signed::ByKeysAt(_), source) if !matches!(source, Source::Introspection) => {
+                return conflict("signed_by_keys_at", "the issuer has keys already, by which its answers are judged");
+            }
+            (Signed::ByTheIssuersKeys, Source::Secrets(_)) => {
+                return conflict("signed", "the issuer has no public keys by which its answers could be judged");
+            }
+            _ => {}
+        }
+        if !is_asked_alone && introspection.prefix().is_some() {
+            return conflict("opaque_prefix", "tokens of an issuer that is asked after its keys are no opaque ones");
+        }
+        let audiences = match audience {
+            AudienceRule::OneOf(audiences) => Some(&**audiences),
+            AudienceRule::Anybody => None,
+        };
+        let mut asked =
+            introspection.build(&self.identifier, (self.plain_http, self.addresses), audiences, algorithms)?;
+        if !is_asked_alone {
+            // The JWT itself has proven all that.
+            asked.may_lack = MayLack { issuer: true, audience: true, kind: true, scope_claim: true };
+        }
+        let standing = Standing::new(defaults.next_number(), introspection.ahead());
+        Ok(Some((Arc::new(standing), Arc::new(asked))))
+    }
 }
+
+/// For the judge, and for the driver.
+#[cfg(feature = "driver")]
+type HowAsked = (Arc<Standing>, Arc<Asked>);
 
 /// An empty text names nobody.
 pub(crate) fn refuse_empty(audiences: &[String]) -> Result<(), ConfigError> {
-    if audiences.iter().any(String::is_empty) {
-        return Err(ConfigError::invalid("audience", "", "an empty text names nobody"));
-    }
-    Ok(())
+    let is_one_empty = audiences.iter().any(String::is_empty);
+    if is_one_empty { Err(ConfigError::invalid("audience", "", "an empty text names nobody")) } else { Ok(()) }
 }
 
 /// Settings of an issuer that accept what is otherwise refused.
@@ -322,12 +437,42 @@ pub(crate) struct Defaults {
     pub(crate) audiences: Vec<String>,
     pub(crate) leeway: Duration,
     /// How old fetched keys may become.
+    #[cfg(feature = "driver")]
     pub(crate) max_stale: Duration,
+    /// The last number that an issuer which is asked was told apart by.
+    #[cfg(feature = "driver")]
+    pub(crate) numbers: Arc<AtomicU64>,
+}
+
+#[cfg(feature = "driver")]
+impl Defaults {
+    fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// What decides about a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JudgedBy {
+    /// Its signature.
+    Keys,
+    /// The issuer, which is asked.
+    Introspection,
+    /// Its signature first, and then the issuer.
+    #[cfg(feature = "driver")]
+    KeysAndIntrospection,
 }
 
 /// An issuer as the judge knows it.
 pub(crate) struct TrustedIssuer {
     pub(crate) algorithms: Algorithms,
+    pub(crate) judged_by: JudgedBy,
+    /// Where it is asked about its tokens.
+    pub(crate) standing: Option<Arc<Standing>>,
+    #[cfg(feature = "driver")]
+    pub(crate) asked: Option<Arc<Asked>>,
+    /// What its opaque tokens begin with, if that was said.
+    pub(crate) opaque_prefix: Option<Box<str>>,
     pub(crate) keys: Arc<KeyStore>,
     pub(crate) rules: Rules,
     #[cfg(feature = "driver")]

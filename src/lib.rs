@@ -6,8 +6,11 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod builder;
+mod cache;
 mod challenge;
 mod claims;
+#[cfg(feature = "driver")]
+mod client_auth;
 mod clock;
 mod config_error;
 mod credentials;
@@ -18,6 +21,11 @@ mod credentials;
 mod decision;
 mod endpoint;
 mod health;
+#[cfg_attr(
+    not(feature = "driver"),
+    expect(dead_code, reason = "the judge looks into the memory also where nobody is there to fill it")
+)]
+mod introspection;
 mod issuer;
 mod issuer_id;
 mod jose;
@@ -33,11 +41,13 @@ mod metadata;
 #[cfg(feature = "metrics")]
 mod metrics_observer;
 mod observe;
+mod opaque;
 mod reason;
 mod rejection;
 mod requirement;
 #[cfg(feature = "driver")]
 mod restored;
+mod revocation;
 mod scope;
 #[cfg_attr(
     not(feature = "driver"),
@@ -65,11 +75,15 @@ pub mod testing;
 pub use builder::ValidatorBuilder;
 pub use challenge::Challenge;
 pub use claims::rules::Profile;
+#[cfg(feature = "driver")]
+pub use client_auth::{ClientAuth, ClientKey, ClientSecret};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use config_error::ConfigError;
 pub use credentials::Credentials;
 pub use endpoint::PlainHttp;
 pub use health::{Health, IssuerHealth, KeyState};
+#[cfg(feature = "driver")]
+pub use introspection::setup::{DangerousIntrospection, Introspection};
 pub use issuer::{DangerousIssuer, Issuer};
 pub use issuer_id::IssuerId;
 pub use jose::algorithm::{Algorithm, Algorithms};
@@ -84,12 +98,13 @@ pub use keys::saved::{RestoreError, SavedKeys, SealingSecret};
 pub use keys::store::KeyHandle;
 #[cfg(feature = "metrics")]
 pub use metrics_observer::MetricsObserver;
-pub use observe::{Event, FetchCause, FetchOutcome, Judged, Observe};
+pub use observe::{Event, FetchCause, FetchOutcome, IntrospectionOutcome, Judged, Observe, Spared};
 pub use reason::{Family, Reason};
 pub use rejection::Rejection;
 pub use requirement::Requirement;
 #[cfg(feature = "driver")]
 pub use restored::Restored;
+pub use revocation::{Denial, DenyListFull};
 pub use scope::{Scope, ScopePolicy};
 #[cfg(feature = "driver")]
 pub use tenants::{DangerousTenants, Tenants};

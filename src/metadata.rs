@@ -55,6 +55,9 @@ pub(crate) fn well_known(kind: WellKnown, identifier: &str, plain_http: PlainHtt
 #[derive(Clone, Debug)]
 pub(crate) struct ServerMetadata {
     jwks_uri: Option<Endpoint>,
+    introspection_endpoint: Option<Result<Endpoint, MetadataFault>>,
+    /// The same for clients that show a certificate (RFC 8705 s5).
+    introspection_endpoint_for_certificates: Option<Result<Endpoint, MetadataFault>>,
 }
 
 /// Why a metadata document does not count.
@@ -79,11 +82,12 @@ impl ServerMetadata {
     ///
     /// Members that say which algorithms the server uses are not read: a document never widens what an issuer may use.
     pub(crate) fn from_json(document: &[u8], issuer: &str, plain_http: PlainHttp) -> Result<Self, MetadataFault> {
-        let [named, jwks_uri] = members(document, ["issuer", "jwks_uri"])?;
+        let [named, jwks_uri, introspection, aliases] =
+            members(document, ["issuer", "jwks_uri", "introspection_endpoint", "mtls_endpoint_aliases"])?;
         match named {
             Member::Absent => return Err(MetadataFault::NotMetadata("the metadata document names no issuer")),
             Member::Text(named) if named == issuer => {}
-            Member::Text(_) | Member::NotText => {
+            Member::Text(_) | Member::Object(_) | Member::Other => {
                 return Err(MetadataFault::Refused("the metadata document is another issuer's (RFC 8414 s3.3)"));
             }
         }
@@ -91,9 +95,32 @@ impl ServerMetadata {
             // OPTIONAL in RFC 8414 s2.
             Member::Absent => None,
             Member::Text(url) => Some(Endpoint::new(&url, plain_http).map_err(|_| BAD_JWKS_URI)?),
-            Member::NotText => return Err(BAD_JWKS_URI),
+            Member::Object(_) | Member::Other => return Err(BAD_JWKS_URI),
         };
-        Ok(Self { jwks_uri })
+        // What is wrong with these is nobody's trouble who needs keys alone.
+        let endpoint = |member: Member<'_>| match member {
+            Member::Absent => None,
+            Member::Text(url) => Some(Endpoint::new(&url, plain_http).map_err(|_| BAD_INTROSPECTION_ENDPOINT)),
+            Member::Object(_) | Member::Other => Some(Err(BAD_INTROSPECTION_ENDPOINT)),
+        };
+        let alias = match aliases {
+            Member::Object(aliases) => {
+                let [alias] = members(aliases, ["introspection_endpoint"])?;
+                endpoint(alias)
+            }
+            Member::Absent | Member::Text(_) | Member::Other => None,
+        };
+        Ok(Self {
+            jwks_uri,
+            introspection_endpoint: endpoint(introspection),
+            introspection_endpoint_for_certificates: alias,
+        })
+    }
+
+    /// Where the server is asked about tokens (RFC 8414 s2), and by clients that show a certificate (RFC 8705 s5).
+    pub(crate) fn introspection_endpoint(&self, shows_certificate: bool) -> Option<Result<Endpoint, MetadataFault>> {
+        let alias = self.introspection_endpoint_for_certificates.as_ref().filter(|_| shows_certificate);
+        alias.or(self.introspection_endpoint.as_ref()).cloned()
     }
 
     /// Where the server's keys are.
@@ -101,6 +128,9 @@ impl ServerMetadata {
         self.jwks_uri.as_ref()
     }
 }
+
+const BAD_INTROSPECTION_ENDPOINT: MetadataFault =
+    MetadataFault::Refused("the metadata document's introspection_endpoint is not a URL that may be asked");
 
 const BAD_JWKS_URI: MetadataFault =
     MetadataFault::Refused("the metadata document's jwks_uri is not a URL that may be asked");
@@ -112,7 +142,7 @@ pub(crate) fn check_resource(document: &[u8], resource: &str) -> Result<(), Meta
     match named {
         Member::Absent => Err(MetadataFault::NotMetadata("the metadata document names no resource")),
         Member::Text(named) if named == resource => Ok(()),
-        Member::Text(_) | Member::NotText => {
+        Member::Text(_) | Member::Object(_) | Member::Other => {
             Err(MetadataFault::Refused("the metadata document is another resource's (RFC 9728 s3.3)"))
         }
     }
@@ -124,7 +154,8 @@ const LIMITS: Limits = Limits { depth: 16, members: 4096, duplicates: Duplicates
 enum Member<'a> {
     Absent,
     Text(Cow<'a, str>),
-    NotText,
+    Object(&'a [u8]),
+    Other,
 }
 
 fn members<'a, const N: usize>(document: &'a [u8], names: [&str; N]) -> Result<[Member<'a>; N], MetadataFault> {
@@ -134,9 +165,8 @@ fn members<'a, const N: usize>(document: &'a [u8], names: [&str; N]) -> Result<[
             if *wanted == name {
                 *slot = match value {
                     Value::String(text) => Member::Text(text.decoded()),
-                    Value::Null | Value::Bool | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                        Member::NotText
-                    }
+                    Value::Object(object) => Member::Object(object.as_bytes()),
+                    Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => Member::Other,
                 };
             }
         }

@@ -28,11 +28,15 @@ const RESTORES: &str = "scopegate_key_restores_total";
 const ISSUERS: &str = "scopegate_resolved_issuers_total";
 const RESOLVER_FAILURES: &str = "scopegate_resolver_failures_total";
 const SAVE_FAILURES: &str = "scopegate_key_save_failures_total";
+const INTROSPECTIONS: &str = "scopegate_introspections_total";
+const INTROSPECTION_DURATION: &str = "scopegate_introspection_duration_seconds";
+const HALTS: &str = "scopegate_introspection_halts_total";
 const LOST: &str = "scopegate_events_lost_total";
 
 /// The label of issuers beyond the bound.
 const OTHER: &str = "other";
-const STATES: [KeyState; 4] = [KeyState::NeverLoaded, KeyState::Fresh, KeyState::Stale, KeyState::Expired];
+const STATES: [KeyState; 5] =
+    [KeyState::NeverLoaded, KeyState::Fresh, KeyState::Stale, KeyState::Expired, KeyState::NotNeeded];
 
 /// Counts what a validator does, for the recorder of [`metrics`](https://docs.rs/metrics): every judgement, and whatever
 /// happens to the keys.
@@ -236,6 +240,15 @@ impl Observe for MetricsObserver {
             Event::IssuerWithdrawn { issuer } => self.left(issuer, "withdrawn"),
             Event::ResolverFailed { .. } => counter!(RESOLVER_FAILURES).increment(1),
             Event::SaveFailed { .. } => counter!(SAVE_FAILURES).increment(1),
+            Event::Introspected { issuer, took, outcome } => {
+                let label = self.label(issuer);
+                histogram!(INTROSPECTION_DURATION, "issuer" => label.clone()).record(*took);
+                counter!(INTROSPECTIONS, "issuer" => label, "outcome" => outcome.label()).increment(1);
+            }
+            Event::IntrospectionHalted { issuer, why } => {
+                counter!(HALTS, "issuer" => self.label(issuer), "why" => why.label()).increment(1);
+            }
+            Event::IntrospectionResumed { .. } => {}
             Event::Lost { events } => counter!(LOST).increment(*events),
         }
     }
@@ -286,5 +299,8 @@ fn describe() {
     describe_counter!(ISSUERS, Unit::Count, "Issuers that were resolved, evicted or withdrawn.");
     describe_counter!(RESOLVER_FAILURES, Unit::Count, "Times that the resolver did not answer as it should.");
     describe_counter!(SAVE_FAILURES, Unit::Count, "Times that keys could not be written to their file.");
+    describe_counter!(INTROSPECTIONS, Unit::Count, "Questions about tokens that ended, by issuer and outcome.");
+    describe_histogram!(INTROSPECTION_DURATION, Unit::Seconds, "How long asking an issuer about a token took.");
+    describe_counter!(HALTS, Unit::Count, "Times that an issuer was spared a question, at most one a second.");
     describe_counter!(LOST, Unit::Count, "Events that were not told, because a listener took too long.");
 }

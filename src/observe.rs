@@ -150,6 +150,27 @@ pub enum Event {
         /// Why not.
         error: Arc<dyn Error + Send + Sync>,
     },
+    /// An issuer was asked about a token (RFC 7662). Which one is not told.
+    Introspected {
+        /// Whom.
+        issuer: IssuerId,
+        /// How long it took, finding the endpoint and the client's secret included.
+        took: Duration,
+        /// What came of it.
+        outcome: IntrospectionOutcome,
+    },
+    /// An issuer is not asked about tokens for a while, to spare it or this program. Told at most once a second.
+    IntrospectionHalted {
+        /// Whom.
+        issuer: IssuerId,
+        /// Why not.
+        why: Spared,
+    },
+    /// It is asked again, and has been for a second.
+    IntrospectionResumed {
+        /// Whom.
+        issuer: IssuerId,
+    },
     /// So many events before this one were not told, because the listener took too long.
     Lost {
         /// How many.
@@ -219,6 +240,76 @@ impl FetchOutcome {
             Self::NotModified => "not_modified",
             Self::Unconfirmed => "unconfirmed",
             Self::Late => "late",
+            Self::Failed { kind, .. } => kind,
+        }
+    }
+}
+
+/// Why an issuer is not asked just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Spared {
+    /// As many questions are open as may be.
+    InFlight,
+    /// It was asked as often in this second as it may be.
+    Rate,
+    /// It has failed too often of late.
+    Breaker,
+    /// It asked to be left alone.
+    RetryAfter,
+}
+
+impl Spared {
+    /// A stable word for logs and metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::InFlight => "in_flight",
+            Self::Rate => "rate",
+            Self::Breaker => "breaker",
+            Self::RetryAfter => "retry_after",
+        }
+    }
+
+    /// The same in words.
+    #[cfg(feature = "driver")]
+    pub(crate) const fn problem(self) -> &'static str {
+        match self {
+            Self::InFlight => "as many questions are open as may be",
+            Self::Rate => "it was asked as often as it may be",
+            Self::Breaker => "it has failed too often of late",
+            Self::RetryAfter => "it asked to be left alone",
+        }
+    }
+}
+
+/// What came of asking an issuer about a token.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum IntrospectionOutcome {
+    /// The token is active, and what the issuer says of it is what an access token for this program says.
+    Active,
+    /// It is not, or says of itself what no access token for this program says.
+    Refused(Reason),
+    /// The program had it forgotten while the issuer was asked, so the answer does not count.
+    Forgotten,
+    /// No answer that counts. Nothing is known of the token.
+    Failed {
+        /// A stable word for the kind of failure: the label of a `FetchError`.
+        kind: &'static str,
+        /// What went wrong.
+        error: Arc<dyn Error + Send + Sync>,
+    },
+}
+
+impl IntrospectionOutcome {
+    /// A stable word for logs and metrics: of a failure, its kind.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Refused(reason) => reason.label(),
+            Self::Forgotten => "forgotten",
             Self::Failed { kind, .. } => kind,
         }
     }

@@ -1,6 +1,11 @@
 //! Why a request was refused, one stable label each.
 
+use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
+
+/// What went wrong where something could not be done: for whoever reads the log.
+pub(crate) type Cause = Arc<dyn Error + Send + Sync>;
 
 /// Why a request was refused.
 ///
@@ -44,6 +49,10 @@ pub enum Reason {
     MissingClaim,
     /// A claim has a type or a value that its definition does not allow (RFC 7519 s4.1).
     MalformedClaim,
+    /// The issuer says that the token is not active: it has expired, was revoked, or never was one (RFC 7662 s2.2).
+    Inactive,
+    /// The program has denied the token, its session or its subject: see `Validator::deny`.
+    Revoked,
     /// The token is bound to a key that the client did not prove to hold (RFC 7800 s3.1, RFC 9449 s7.2).
     Unbound,
 
@@ -52,6 +61,8 @@ pub enum Reason {
 
     /// The issuer's keys are not at hand, so the token was never judged.
     KeysUnavailable,
+    /// The issuer could not be asked about the token (RFC 7662), so it was never judged.
+    IntrospectionUnavailable,
     /// The program asks for something that its own settings do not provide; the token was never judged.
     Misconfigured,
 }
@@ -77,7 +88,7 @@ pub enum Family {
 impl Reason {
     /// All of them, in order.
     #[cfg(feature = "metrics")]
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::NoCredentials,
         Self::AmbiguousCredentials,
         Self::MalformedCredentials,
@@ -95,9 +106,12 @@ impl Reason {
         Self::NotYetValid,
         Self::MissingClaim,
         Self::MalformedClaim,
+        Self::Inactive,
+        Self::Revoked,
         Self::Unbound,
         Self::InsufficientScope,
         Self::KeysUnavailable,
+        Self::IntrospectionUnavailable,
         Self::Misconfigured,
     ];
 
@@ -122,9 +136,12 @@ impl Reason {
             Self::NotYetValid => "not_yet_valid",
             Self::MissingClaim => "missing_claim",
             Self::MalformedClaim => "malformed_claim",
+            Self::Inactive => "inactive",
+            Self::Revoked => "revoked",
             Self::Unbound => "unbound",
             Self::InsufficientScope => "insufficient_scope",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::Misconfigured => "misconfigured",
         }
     }
@@ -149,9 +166,11 @@ impl Reason {
             | Self::NotYetValid
             | Self::MissingClaim
             | Self::MalformedClaim
+            | Self::Inactive
+            | Self::Revoked
             | Self::Unbound => Family::InvalidToken,
             Self::InsufficientScope => Family::InsufficientScope,
-            Self::KeysUnavailable => Family::Unavailable,
+            Self::KeysUnavailable | Self::IntrospectionUnavailable => Family::Unavailable,
             Self::Misconfigured => Family::Misconfigured,
         }
     }

@@ -10,6 +10,8 @@
 //! 6. An answer to a question that was asked before the program took back its word on that name is not believed. What is asked
 //!    about others is not touched.
 //! 7. Keys stay where they are only as long as the resolver names the same place for them.
+//! 8. An issuer that is asked about tokens keeps what it said, and what is on its way, only as long as the resolver names the same
+//!    settings for it.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -27,7 +29,7 @@ use crate::config_error::ConfigError;
 use crate::endpoint::PrivateAddresses;
 use crate::issuer::{Issuer, TrustedIssuer};
 use crate::issuer_id::IssuerId;
-use crate::keys::store::Cause;
+use crate::reason::Cause;
 
 const TENANTS: std::ops::RangeInclusive<usize> = 1..=10_000;
 const AGAIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(2 * 60 * 60);
@@ -118,7 +120,8 @@ impl Tenants {
     /// How long the resolver's word counts before it is asked again: 5 min by default, from 10 s to 2 h.
     ///
     /// A tenant that was deleted is then refused, at most so long after it was. It happens in the background: nobody waits for
-    /// it, and an issuer whose settings are the same keeps its keys. While the resolver fails, its last word counts twelve
+    /// it, and an issuer whose settings are the same keeps its keys, and its answers about tokens. A callback for a secret is the same if
+    /// it is a clone of one [`ClientSecret`](crate::ClientSecret), made once. While the resolver fails, its last word counts twelve
     /// times as long, an hour by default; then tokens of the issuer are answered with 503.
     /// [`Validator::forget_issuer`](crate::Validator::forget_issuer) does not wait.
     #[must_use]
@@ -302,6 +305,8 @@ impl Directory {
                 if issuer.remote.is_some() {
                     issuer.keys = Arc::clone(&known.issuer.keys);
                 }
+                // Invariant 8.
+                go_on(&mut issuer, &known.issuer);
             }
         } else if table.issuers.len() >= self.most {
             let Some(leaving) = table.idlest(now) else { return Ok(Admission::NoRoom) };
@@ -363,6 +368,23 @@ impl Open {
         }
         self.questions.remove(name);
         Ok(())
+    }
+}
+
+/// An issuer that is asked about tokens as it was goes on under the standing that it had, so that what it said counts on and nothing is
+/// asked anew.
+#[cfg(feature = "driver")]
+fn go_on(issuer: &mut TrustedIssuer, known: &TrustedIssuer) {
+    let (Some(old), Some(new)) = (&known.standing, &issuer.standing) else { return };
+    let (Some(was_asked), Some(is_asked)) = (&known.asked, &issuer.asked) else { return };
+    let is_same = issuer.judged_by == known.judged_by
+        && issuer.rules == known.rules
+        && old.ahead == new.ahead
+        && is_asked.is_same_as(was_asked)
+        // By other keys a signed answer may not have been believed.
+        && (!is_asked.is_signed || Arc::ptr_eq(&issuer.keys, &known.keys));
+    if is_same {
+        (issuer.standing, issuer.asked) = (known.standing.clone(), known.asked.clone());
     }
 }
 

@@ -22,16 +22,44 @@ struct Inner {
     issuer: IssuerId,
     claims: Claims,
     granted: Option<Words>,
+    names_scopes: bool,
 }
 
 impl AccessToken {
     pub(crate) fn new(accepted: Accepted, rules: &Rules) -> Self {
         let claims = accepted.into_claims();
         let granted = rules.granted(&claims).cloned();
-        Self(Arc::new(Inner { issuer: rules.issuer.clone(), claims, granted }))
+        let names_scopes = granted.is_some();
+        Self(Arc::new(Inner { issuer: rules.issuer.clone(), claims, granted, names_scopes }))
     }
 
-    /// The issuer that signed it (`iss`).
+    /// What an issuer says of a JWT that its signature has proven.
+    #[cfg(feature = "driver")]
+    pub(crate) fn beside(accepted: Accepted, rules: &Rules) -> Self {
+        let claims = accepted.into_claims();
+        let left = rules.left(&claims);
+        let (names_scopes, granted) = (left.is_some(), left.and_then(|left| left.0).cloned());
+        Self(Arc::new(Inner { issuer: rules.issuer.clone(), claims, granted, names_scopes }))
+    }
+
+    /// What it says, to be judged again by its times.
+    pub(crate) fn stated(&self) -> &Claims {
+        &self.0.claims
+    }
+
+    /// Whether what an issuer says can be about this token: what both of them name is the same (RFC 7662 s2.2). An answer about another
+    /// token, mixed up or kept from before, says nothing of this one.
+    pub(crate) fn is_of(&self, proven: &Self) -> bool {
+        let is_same = |said: Option<&str>, proven: Option<&str>| said.is_none() || proven.is_none() || said == proven;
+        is_same(self.jwt_id(), proven.jwt_id()) && is_same(self.subject(), proven.subject())
+    }
+
+    /// Whether it says at all what it may be used for, in whatever form.
+    pub(crate) fn names_scopes(&self) -> bool {
+        self.0.names_scopes
+    }
+
+    /// The issuer that signed it (`iss`), or that was asked about it.
     #[must_use]
     pub fn issuer(&self) -> &IssuerId {
         &self.0.issuer
@@ -56,6 +84,12 @@ impl AccessToken {
     #[must_use]
     pub fn jwt_id(&self) -> Option<&str> {
         self.0.claims.jwt_id.as_ref().map(|word| self.0.claims.text(word))
+    }
+
+    /// The session at the issuer in which it was made (`sid`), where the issuer says so.
+    #[must_use]
+    pub fn session_id(&self) -> Option<&str> {
+        self.0.claims.session_id.as_ref().map(|word| self.0.claims.text(word))
     }
 
     /// Whom it is meant for (`aud`).

@@ -12,10 +12,11 @@ use tracing::{Span, debug, error, info, info_span, warn};
 use crate::health::KeyState;
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
-use crate::observe::{Event, FetchCause, FetchOutcome, Judged, Observe};
+use crate::observe::{Event, FetchCause, FetchOutcome, IntrospectionOutcome, Judged, Observe};
 
 const JUDGED: &str = "scopegate::judged";
 const KEYS: &str = "scopegate::keys";
+const INTROSPECTION: &str = "scopegate::introspection";
 
 /// So many fetches may have a span at a time. The events of further ones are told without.
 const MOST_SPANS: usize = 1024;
@@ -161,11 +162,34 @@ impl Observe for TracingObserver {
             Event::SaveFailed { error } => {
                 warn!(name: "save_failed", target: KEYS, error = words(&**error), "keys could not be saved");
             }
+            Event::Introspected { issuer, took, outcome } => introspected(issuer, took.as_secs_f64(), outcome),
+            Event::IntrospectionHalted { issuer, why } => warn!(
+                name: "introspection_halted", target: INTROSPECTION,
+                issuer = issuer.as_str(), why = why.label(), "the issuer is not asked about tokens for a while"
+            ),
+            Event::IntrospectionResumed { issuer } => info!(
+                name: "introspection_resumed", target: INTROSPECTION,
+                issuer = issuer.as_str(), "the issuer is asked about tokens again"
+            ),
             Event::Lost { events } => {
                 self.close(|_| true);
                 warn!(name: "lost", target: KEYS, events, "events were lost: the listener takes too long");
             }
         }
+    }
+}
+
+fn introspected(issuer: &IssuerId, took_seconds: f64, outcome: &IntrospectionOutcome) {
+    let (issuer, label) = (issuer.as_str(), outcome.label());
+    match outcome {
+        IntrospectionOutcome::Failed { error, .. } => warn!(
+            name: "introspection_failed", target: INTROSPECTION,
+            issuer, took_seconds, outcome = label, error = words(&**error), "the issuer did not say what a token is worth"
+        ),
+        IntrospectionOutcome::Active | IntrospectionOutcome::Refused(_) | IntrospectionOutcome::Forgotten => debug!(
+            name: "introspected", target: INTROSPECTION,
+            issuer, took_seconds, outcome = label, "the issuer was asked about a token"
+        ),
     }
 }
 
@@ -185,7 +209,7 @@ fn state_changed(issuer: &IssuerId, before: KeyState, after: KeyState) {
     let (issuer, before) = (issuer.as_str(), before.label());
     let label = after.label();
     match after {
-        KeyState::Fresh => {
+        KeyState::Fresh | KeyState::NotNeeded => {
             info!(name: "state_changed", target: KEYS, issuer, before, after = label, "keys are fresh");
         }
         KeyState::Stale => warn!(

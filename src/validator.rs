@@ -4,7 +4,6 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-#[cfg(feature = "driver")]
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
@@ -13,18 +12,23 @@ use crate::decision::{Need, Refusal, Trusted, Verdict, decide};
 #[cfg(feature = "driver")]
 use crate::decision::{SOON, Supply};
 use crate::health::Health;
+#[cfg(feature = "driver")]
+use crate::introspection::memory::Meant;
 use crate::issuer::TrustedIssuer;
 #[cfg(feature = "driver")]
 use crate::issuer_id::IssuerId;
 #[cfg(feature = "driver")]
 use crate::keys::saved::{SavedKeys, SealingSecret};
 use crate::observe::{Judged, Listeners};
+#[cfg(feature = "driver")]
+use crate::reason::Cause;
 #[cfg(any(feature = "axum", feature = "driver"))]
 use crate::reason::Reason;
 use crate::rejection::{Network, Realm, Rejection};
 use crate::requirement::Requirement;
 #[cfg(feature = "driver")]
 use crate::restored::{Restored, sets};
+use crate::revocation::{Denial, DenyListFull};
 use crate::token::AccessToken;
 #[cfg(feature = "driver")]
 use crate::wire::driver::{Answer, Driver, Patience};
@@ -79,6 +83,7 @@ impl Validator {
         let now = self.0.clock.now();
         let result = match decide(&self.0.trusted, presented, demand, None, now) {
             Verdict::Known(Ok(token)) => Ok(token),
+            Verdict::Fading(token, need) => Ok(self.renewing(token, need)),
             Verdict::Known(Err(refusal)) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
             Verdict::Wanted(need, meanwhile) => {
                 // Heals itself: a later check finds what was brought.
@@ -99,6 +104,7 @@ impl Validator {
         let now = self.0.clock.now();
         let result = match decide(&self.0.trusted, presented, demand, None, now) {
             Verdict::Known(Ok(token)) => Ok(token),
+            Verdict::Fading(token, need) => Ok(self.renewing(token, need)),
             Verdict::Known(Err(refusal)) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
             Verdict::Wanted(..) => return None,
         };
@@ -121,6 +127,7 @@ impl Validator {
             let now = self.0.clock.now();
             match decide(&self.0.trusted, presented, demand, supply.as_ref(), now) {
                 Verdict::Known(Ok(token)) => return self.finish(Ok(token), began),
+                Verdict::Fading(token, need) => return self.finish(Ok(self.renewing(token, need)), began),
                 Verdict::Known(Err(refusal)) => {
                     let rejection = self.reject(refusal, demand, Network::MadeNoDifference);
                     return self.finish(Err(rejection), began);
@@ -132,15 +139,16 @@ impl Validator {
         self.finish(Err(self.reject(endless, demand, Network::MadeNoDifference)), began)
     }
 
-    /// Fetches the first keys of every issuer that is trusted by name, so that a program can refuse to start without them. Each is
-    /// asked once; what is known of an issuer that does not answer is known after 25 s at the latest.
+    /// Fetches the first keys of every issuer that is trusted by name, and finds out where and as whom it is asked about tokens, so
+    /// that a program can refuse to start without. Each is asked once; what is known of an issuer that does not answer is known after
+    /// 25 s at the latest. No issuer is asked about a token.
     ///
     /// # Errors
     /// [`FetchError::Issuer`] names the first issuer, in the order in which they were trusted, whose keys could not be had, and
-    /// says why.
+    /// says why; [`FetchError::Introspection`] the first of which it could not be found out how it is asked.
     #[cfg(feature = "driver")]
     pub async fn warm_up(&self) -> Result<(), FetchError> {
-        self.bring(|issuer| Need::Keys { issuer }, Patience::Until(WARM_UP)).await
+        self.bring(Patience::Until(WARM_UP)).await
     }
 
     /// The same, and an issuer that cannot be asked is asked again for so long: for a program that starts together with its
@@ -150,7 +158,7 @@ impl Validator {
     /// As [`warm_up`](Self::warm_up), with what went wrong the last time.
     #[cfg(feature = "driver")]
     pub async fn wait_until_ready(&self, limit: Duration) -> Result<(), FetchError> {
-        self.bring(|issuer| Need::Keys { issuer }, Patience::Success(limit)).await
+        self.bring(Patience::Success(limit)).await
     }
 
     /// Fetches the keys of every issuer anew, whatever their age: for when the program has learned that a key is compromised.
@@ -166,14 +174,12 @@ impl Validator {
     pub async fn refresh_now(&self) -> Result<(), FetchError> {
         // Before anybody is listed: who is named after that finds none of them.
         self.0.driver.forget_leftovers();
-        let asked = self.ask_each(|issuer| Need::Fresh { issuer }, Patience::Until(WARM_UP));
+        let fetched = self.0.trusted.issuers.iter().filter(|issuer| issuer.remote.is_some());
+        let named: Vec<_> = fetched.map(|issuer| issuer.rules.issuer.clone()).collect();
         let resolved = self.0.trusted.resolved.as_ref().map(|resolved| resolved.read().fetched_names());
-        let fresh = |issuer: IssuerId| {
-            let answer = self.0.driver.ask(Need::Fresh { issuer: issuer.clone() }, Patience::Until(WARM_UP));
-            (issuer, answer)
-        };
-        let resolved: Vec<_> = resolved.into_iter().flatten().map(fresh).collect();
-        all_fetched(asked.into_iter().chain(resolved)).await
+        let fresh =
+            |issuer: IssuerId| self.ask(Need::Fresh { issuer: issuer.clone() }, &issuer, Patience::Until(WARM_UP));
+        all_fetched(named.into_iter().chain(resolved.into_iter().flatten()).map(fresh).collect()).await
     }
 
     /// Trusts an issuer that was [resolved](crate::ValidatorBuilder::trust_each) no longer, from now on: for when a tenant was
@@ -214,21 +220,28 @@ impl Validator {
     }
 
     #[cfg(feature = "driver")]
-    async fn bring(&self, need: impl Fn(IssuerId) -> Need, patience: Patience) -> Result<(), FetchError> {
-        all_fetched(self.ask_each(need, patience)).await
+    async fn bring(&self, patience: Patience) -> Result<(), FetchError> {
+        let mut asked = Vec::new();
+        for trusted in &*self.0.trusted.issuers {
+            let issuer = &trusted.rules.issuer;
+            if trusted.remote.is_some() {
+                asked.push(self.ask(Need::Keys { issuer: issuer.clone() }, issuer, patience));
+            }
+            if trusted.asked.is_some() {
+                asked.push(self.ask(Need::Asking { issuer: issuer.clone() }, issuer, patience));
+            }
+        }
+        all_fetched(asked).await
     }
 
-    /// Asks for something of every issuer that is trusted by name and whose keys are fetched. All are asked at once.
+    /// Asks for something of an issuer, at once.
     #[cfg(feature = "driver")]
-    fn ask_each(&self, need: impl Fn(IssuerId) -> Need, patience: Patience) -> Vec<(IssuerId, Answer)> {
-        let remote = self.0.trusted.issuers.iter().filter(|issuer| issuer.remote.is_some());
-        remote
-            .map(|issuer| {
-                let issuer = issuer.rules.issuer.clone();
-                let answer = self.0.driver.ask(need(issuer.clone()), patience);
-                (issuer, answer)
-            })
-            .collect()
+    fn ask(&self, need: Need, issuer: &IssuerId, patience: Patience) -> Brought {
+        let missing = match &need {
+            Need::Asking { .. } => |issuer, source| FetchError::Introspection { issuer, source },
+            _ => |issuer, source| FetchError::Issuer { issuer, source },
+        };
+        Brought { issuer: issuer.clone(), answer: self.0.driver.ask(need, patience), missing }
     }
 
     /// What became of the keys that were given to [`ValidatorBuilder::restore`](crate::ValidatorBuilder::restore), one entry for
@@ -285,6 +298,80 @@ impl Validator {
         is_ready
     }
 
+    /// A token that is accepted from memory, and is asked about before it is forgotten.
+    fn renewing(&self, token: AccessToken, need: Need) -> AccessToken {
+        #[cfg(feature = "driver")]
+        self.0.driver.start(need);
+        #[cfg(not(feature = "driver"))]
+        drop(need);
+        token
+    }
+
+    /// Refuses what is meant from now on, for so long: tokens that are good by their signature, and tokens of which an issuer's word
+    /// is remembered. It is what a logout or a revocation calls.
+    ///
+    /// The time should be as long as the issuer's tokens live, and longer does no harm. It is told to this validator and its clones,
+    /// and not kept beyond the life of the program.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use scopegate::{Credentials, Denial, Issuer, KeySet, Reason, Requirement, ScopePolicy, Validator};
+    /// # use scopegate::testing::TestIssuer;
+    /// # let issuer = TestIssuer::new("https://id.example.com").default_audience("https://api.example.com");
+    /// # let keys = KeySet::from_json(issuer.jwks().as_bytes())?;
+    /// # let token = issuer.token().claim("sid", "session-7").mint();
+    /// let validator = Validator::builder("https://api.example.com").trust(Issuer::keys("https://id.example.com", keys)).build()?;
+    /// let nothing = Requirement::from(ScopePolicy::none());
+    /// assert!(validator.check(&Credentials::bearer(&token), &nothing).is_ok());
+    ///
+    /// validator.deny(&Denial::session("https://id.example.com", "session-7"), Duration::from_secs(3600))?;
+    /// let refused = validator.check(&Credentials::bearer(&token), &nothing).unwrap_err();
+    /// assert_eq!(refused.reason(), Reason::Revoked);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DenyListFull`] if there is no room ([`deny_at_most`](crate::ValidatorBuilder::deny_at_most)): then nothing was denied.
+    pub fn deny(&self, denial: &Denial, lasting: Duration) -> Result<(), DenyListFull> {
+        self.0.trusted.denied.deny(denial, lasting, self.0.clock.now())
+    }
+
+    /// How many denials stand, those included that have come to their end and were not needed to make room yet.
+    #[must_use]
+    pub fn denials(&self) -> usize {
+        self.0.trusted.denied.len()
+    }
+
+    /// Forgets what issuers said of this token, answers that are still on their way included: for when the program has learned that it
+    /// was revoked, or renewed. The next request that carries it has its issuer asked.
+    ///
+    /// It does nothing to a token that is judged by its signature alone: see [`deny`](Self::deny).
+    #[cfg(feature = "driver")]
+    pub fn forget(&self, token: &str) {
+        self.0.trusted.memory.forget(token.as_bytes());
+    }
+
+    /// The same for each active token of which this is true, answers that are still on their way included. Where it panics, that counts
+    /// as true. Of a JWT whose issuer is asked too it is asked twice, about what the JWT says and about what the issuer says of it; the
+    /// token is forgotten if either is meant.
+    ///
+    /// It must be quick and must not call the validator: of answers that are on their way it is asked when they come, on the one thread
+    /// that serves all issuers. While it takes its time nobody is answered, and one that waits there for `validate` waits for itself.
+    ///
+    /// ```
+    /// # use scopegate::{ClientAuth, Introspection, Issuer, Validator};
+    /// # let introspection = Introspection::at("https://id.example.com/introspect", ClientAuth::basic("api", "secret"));
+    /// # let builder = Validator::builder("https://api.example.com").trust(Issuer::introspect("https://id.example.com", introspection));
+    /// let validator = builder.build()?;
+    /// validator.forget_where(|token| token.subject() == Some("user-1"));
+    /// # Ok::<(), scopegate::ConfigError>(())
+    /// ```
+    #[cfg(feature = "driver")]
+    pub fn forget_where(&self, is_meant: impl Fn(&AccessToken) -> bool + Send + Sync + 'static) {
+        let is_meant: Meant = Arc::new(is_meant);
+        self.0.trusted.memory.forget_where(&is_meant);
+    }
+
     /// Sends a need on its way; says whether `validate`, which waits for what comes of it, could decide otherwise.
     #[cfg(feature = "driver")]
     fn begin(&self, need: Need, meanwhile: &Refusal) -> Network {
@@ -328,25 +415,34 @@ impl Validator {
     }
 }
 
-/// A token can need its issuer resolved, and then keys: its first, or a newer one. That is two supplies and three judgements; none
-/// asks again for what it was brought, and one more round is left for a rule that would.
+/// A token can need its issuer resolved, a key of that issuer, and then the issuer's word: three supplies, each judged. One more, since
+/// what was brought may be gone again.
 #[cfg(feature = "driver")]
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 5;
 
 /// How long it may take to learn what came of asking every issuer once: an exchange for the metadata in each of its forms,
 /// and one for the keys, each within the limit of a fetch.
 #[cfg(feature = "driver")]
 const WARM_UP: Duration = Duration::from_secs(25);
 
+/// What was asked of an issuer.
 #[cfg(feature = "driver")]
-async fn all_fetched(asked: impl IntoIterator<Item = (IssuerId, Answer)>) -> Result<(), FetchError> {
-    for (issuer, answer) in asked {
+struct Brought {
+    issuer: IssuerId,
+    answer: Answer,
+    /// What is said where it could not be had.
+    missing: fn(IssuerId, Cause) -> FetchError,
+}
+
+#[cfg(feature = "driver")]
+async fn all_fetched(asked: Vec<Brought>) -> Result<(), FetchError> {
+    for Brought { issuer, answer, missing } in asked {
         let source: Arc<dyn Error + Send + Sync> = match answer.wait().await {
-            Supply::Fetched | Supply::Resolved => continue,
+            Supply::Fetched | Supply::LookAgain | Supply::Answered(_) => continue,
             Supply::Unreachable(source) => source,
             Supply::BudgetSpent => Arc::new(FetchError::other("it was asked a moment ago, and is not asked again yet")),
         };
-        return Err(FetchError::Issuer { issuer, source });
+        return Err(missing(issuer, source));
     }
     Ok(())
 }

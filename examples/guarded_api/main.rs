@@ -5,34 +5,26 @@
 //! cargo run --example guarded_api -- --self-test       tries it all by itself, over real sockets
 //! cargo run --example guarded_api -- --issuer URL --audience URI
 //!                                                      guards the same API with the tokens of a real issuer
-//! cargo run --example guarded_api -- --help            the other flags
+//! cargo run --example guarded_api -- --help            the other flags: an issuer is also asked about its tokens
 //! ```
 //!
 //! `api.rs` is the part that a program of your own would have; the rest plays the world around it.
 
 mod api;
 mod arguments;
+mod asking;
 mod client;
 mod demo;
+mod failure;
+mod paint;
 mod real;
 mod screen;
 mod self_test;
 
-use std::error::Error;
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use scopegate::ConfigError;
-
 use arguments::Run;
-
-/// What ends the program before its time, and whose fault it is.
-enum Failure {
-    /// The command line asks for what cannot be had.
-    Arguments(String),
-    /// Something went wrong on the way.
-    Trouble(String),
-}
+use failure::Failure;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -44,7 +36,7 @@ async fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             Err(failure) => Err(failure),
         },
-        Ok(Run::Guard { listen, server }) => real::run(listen, server).await,
+        Ok(Run::Guard { listen, server }) => real::run(listen, &server).await,
         Err(problem) => Err(Failure::Arguments(problem)),
     };
     match done {
@@ -57,32 +49,5 @@ async fn main() -> ExitCode {
             eprintln!("guarded_api: {problem}");
             ExitCode::FAILURE
         }
-    }
-}
-
-impl Failure {
-    /// A step that failed, with all that its error says.
-    fn trouble(step: &str, error: &dyn Error) -> Self {
-        let mut text = format!("{step}: {error}");
-        let mut source = error.source();
-        while let Some(cause) = source {
-            // Writing to a string cannot fail.
-            let _ = write!(text, ": {cause}");
-            source = cause.source();
-        }
-        Self::Trouble(text)
-    }
-}
-
-/// The settings come from the command line, so that a wrong one is a wrong argument.
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Self::Arguments(error.to_string())
-    }
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::trouble("input or output failed", &error)
     }
 }

@@ -1,47 +1,13 @@
 //! What is printed.
 
-use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use scopegate::Profile;
 
 use crate::Failure;
 use crate::arguments::{HELP, Server};
 use crate::demo::Demo;
-
-/// Colours, on a terminal whose owner wants them (no-color.org).
-pub(crate) struct Paint(bool);
-
-impl Paint {
-    pub(crate) fn for_stdout() -> Self {
-        let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self(io::stdout().is_terminal() && !unwanted)
-    }
-
-    pub(crate) fn bold(&self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
-    pub(crate) fn faint(&self, text: &str) -> String {
-        self.paint("2", text)
-    }
-
-    pub(crate) fn good(&self, text: &str) -> String {
-        self.paint("32", text)
-    }
-
-    pub(crate) fn bad(&self, text: &str) -> String {
-        self.paint("31", text)
-    }
-
-    fn command(&self, text: &str) -> String {
-        self.paint("36", text)
-    }
-
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-}
+use crate::paint::Paint;
 
 pub(crate) fn help() -> Result<(), Failure> {
     io::stdout().write_all(HELP.as_bytes())?;
@@ -110,7 +76,13 @@ pub(crate) fn real(url: &str, server: &Server) -> Result<(), Failure> {
     for (route, needs) in ROUTES {
         writeln!(out, "         {route:<14} {}", paint.faint(needs))?;
     }
-    writeln!(out, "{}   {} (its keys are here)", paint.bold("issuer"), server.issuer)?;
+    writeln!(out, "{}   {}", paint.bold("issuer"), server.issuer)?;
+    if let Some(also) = &server.also {
+        writeln!(out, "         {also}")?;
+    }
+    if let Some(asking) = &server.asking {
+        writeln!(out, "{}    {}", paint.bold("asked"), asking.place())?;
+    }
     writeln!(out, "{} {}", paint.bold("audience"), server.audience)?;
     writeln!(out, "{}  {profile}\n", paint.bold("profile"))?;
     let command = format!("curl -i -H \"Authorization: Bearer $TOKEN\" {url}/things");

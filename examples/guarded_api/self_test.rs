@@ -8,7 +8,7 @@ use scopegate::testing::{Fault, TestIssuer};
 
 use crate::client;
 use crate::demo::{self, Demo};
-use crate::screen::Paint;
+use crate::paint::Paint;
 use crate::{Failure, api};
 
 /// Sends every request, and tells whether every answer was as expected.

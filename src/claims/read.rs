@@ -9,7 +9,7 @@ use crate::reason::Reason;
 pub(crate) const CLAIM_LIMITS: json::Limits = json::Limits { depth: 16, members: 512, duplicates: Duplicates::Refused };
 
 /// Where an issuer puts what has no fixed place.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClaimNames {
     /// The claim that holds the scopes, instead of `scope`; a string or a list.
     pub(crate) scope: Option<Box<str>>,
@@ -24,6 +24,7 @@ pub(crate) struct Claims {
     pub(crate) subject: Subject,
     pub(crate) client_id: Option<Word>,
     pub(crate) jwt_id: Option<Word>,
+    pub(crate) session_id: Option<Word>,
     pub(crate) audience: Option<Words>,
     /// The claim that stands for `aud`, where the issuer's settings name one.
     pub(crate) other_audience: Option<Words>,
@@ -32,6 +33,8 @@ pub(crate) struct Claims {
     pub(crate) not_before: Option<i64>,
     pub(crate) issued_at: Option<i64>,
     pub(crate) scope: Option<Words>,
+    /// `scope` is there, in whatever form.
+    pub(crate) names_scope: bool,
     pub(crate) scp: Option<Words>,
     pub(crate) other_scope: Option<Words>,
     /// `cnf`: the token is bound to a key (RFC 7800 s3.1).
@@ -62,7 +65,7 @@ pub(crate) enum Words {
 }
 
 impl Claims {
-    /// Reads a payload. Its place is after the signature: see `jose::verify`.
+    /// Reads a payload, or an answer of the issuer. Its place is after the signature: see `jose::verify`.
     pub(crate) fn read(payload: Vec<u8>, names: &ClaimNames) -> Result<Self, Reason> {
         let payload = String::from_utf8(payload).map_err(|_| Reason::Malformed)?;
         let mut reader = Reader { payload: &payload, claims: Self::empty(), wrong: false };
@@ -83,12 +86,14 @@ impl Claims {
             subject: Subject::Absent,
             client_id: None,
             jwt_id: None,
+            session_id: None,
             audience: None,
             other_audience: None,
             expires_at: None,
             not_before: None,
             issued_at: None,
             scope: None,
+            names_scope: false,
             scp: None,
             other_scope: None,
             is_bound: false,
@@ -133,6 +138,8 @@ impl<'p> Reader<'p> {
             "sub" => self.claims.subject = self.subject(value),
             "client_id" => self.claims.client_id = self.filled_string(value),
             "jti" => self.claims.jwt_id = self.filled_string(value),
+            // A session that is no text is none that can be denied, and no reason to refuse what never had to have one.
+            "sid" if matches!(value, Value::String(_)) => self.claims.session_id = self.string(value),
             "aud" => self.claims.audience = self.words(value),
             "exp" => self.claims.expires_at = self.date(value),
             "nbf" => self.claims.not_before = self.date(value),
@@ -140,8 +147,7 @@ impl<'p> Reader<'p> {
             "auth_time" => self.wrong |= self.date(value).is_none(),
             "acr" => self.wrong |= self.string(value).is_none(),
             "amr" => self.wrong |= !matches!(value, Value::Array(list) if list.strings().is_some()),
-            // A list in `scope` grants nothing unless the settings name the claim (RFC 9068 s2.2.3: a string).
-            "scope" if !matches!(value, Value::Array(_)) => self.claims.scope = self.string(value).map(Words::One),
+            "scope" => self.scope(value),
             "scp" => self.claims.scp = self.words(value),
             "cnf" => {
                 self.claims.is_bound = true;
@@ -176,7 +182,7 @@ impl<'p> Reader<'p> {
     fn string(&mut self, value: Value<'p>) -> Option<Word> {
         match value {
             Value::String(text) => Some(self.word(text)),
-            Value::Null | Value::Bool | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
                 self.wrong = true;
                 None
             }
@@ -187,6 +193,14 @@ impl<'p> Reader<'p> {
     fn filled_string(&mut self, value: Value<'p>) -> Option<Word> {
         self.wrong |= is_string(value, str::is_empty);
         self.string(value)
+    }
+
+    /// A list in `scope` grants nothing unless the settings name the claim (RFC 9068 s2.2.3: a string).
+    fn scope(&mut self, value: Value<'p>) {
+        self.claims.names_scope = true;
+        if !matches!(value, Value::Array(_)) {
+            self.claims.scope = self.string(value).map(Words::One);
+        }
     }
 
     fn subject(&mut self, value: Value<'p>) -> Subject {
@@ -211,7 +225,7 @@ impl<'p> Reader<'p> {
     fn date(&mut self, value: Value<'p>) -> Option<i64> {
         let date = match value {
             Value::Number(number) => numeric_date::parse(number),
-            Value::Null | Value::Bool | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+            Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
         };
         self.wrong |= date.is_none();
         date

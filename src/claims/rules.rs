@@ -26,7 +26,7 @@ pub enum Profile {
 }
 
 /// Who a token must be meant for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AudienceRule {
     /// One of these identifiers, byte for byte.
     OneOf(Vec<Box<str>>),
@@ -42,8 +42,46 @@ pub(crate) enum Binding {
     Ignored,
 }
 
+/// What an introspection answer says that the token is (RFC 7662 s2.2, RFC 6749 s5.1).
+#[cfg(feature = "driver")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenType {
+    Absent,
+    Bearer,
+    /// Bound to a key (RFC 9449 s6.2).
+    Dpop,
+    /// `N_A`, `refresh_token`, `ID` and whatever else no request is made with.
+    Other,
+}
+
+#[cfg(feature = "driver")]
+impl TokenType {
+    pub(crate) fn read(text: &str) -> Self {
+        // RFC 6749 s7.1: case does not count.
+        if text.eq_ignore_ascii_case("bearer") {
+            Self::Bearer
+        } else if text.eq_ignore_ascii_case("dpop") {
+            Self::Dpop
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// What an introspection answer need not say.
+#[cfg(feature = "driver")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MayLack {
+    pub(crate) issuer: bool,
+    pub(crate) audience: bool,
+    /// That it is an access token at all.
+    pub(crate) kind: bool,
+    /// The claim of the settings that holds the scopes: `scope` stands for it (RFC 7662 s2.2).
+    pub(crate) scope_claim: bool,
+}
+
 /// How the claims of one issuer's tokens are judged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub(crate) issuer: IssuerId,
     pub(crate) profile: Profile,
@@ -58,7 +96,7 @@ pub(crate) struct Rules {
 
 /// Demands that third-party test vectors do not meet. Everything else is judged by the same code.
 #[cfg(feature = "testing")]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LeftOutDemands {
     pub(crate) issuer: bool,
     pub(crate) expiry: bool,
@@ -66,7 +104,7 @@ pub(crate) struct LeftOutDemands {
     pub(crate) kind: bool,
 }
 
-/// Claims that were judged and found good. Nothing but [`Rules::accept`] makes them.
+/// Claims that were judged and found good. Nothing but [`Rules::accept`] and [`Rules::accept_answer`] makes them.
 pub(crate) struct Accepted(Claims);
 
 impl Accepted {
@@ -83,11 +121,49 @@ impl Rules {
         self.time(&claims, now)?;
         self.audience(&claims)?;
         self.required(&claims)?;
-        // RFC 7800 s3.1, RFC 9449 s7.2: a bound token alone proves nothing about who sent it.
-        if claims.is_bound && self.binding == Binding::MustBeProven {
-            return Err(Reason::Unbound);
-        }
+        self.binding(claims.is_bound)?;
         Ok(Accepted(claims))
+    }
+
+    /// Judges what the issuer says of a token that it calls active, by the same rules. Its times are judged each time it is used: see
+    /// [`is_current`](Self::is_current).
+    #[cfg(feature = "driver")]
+    pub(crate) fn accept_answer(
+        &self,
+        claims: Claims,
+        token_type: TokenType,
+        may_lack: MayLack,
+    ) -> Result<Accepted, Reason> {
+        let is_access_token = match token_type {
+            TokenType::Bearer | TokenType::Dpop => true,
+            // An ID token or a refresh token may be active too. What is none carries a scope.
+            TokenType::Absent => may_lack.kind || self.granted(&claims).is_some() && !claims.is_other_kind,
+            TokenType::Other => false,
+        };
+        if !is_access_token {
+            return Err(Reason::WrongType);
+        }
+        if !(may_lack.issuer && claims.issuer.is_none()) {
+            self.issuer(&claims)?;
+        }
+        if !(may_lack.audience && self.named_audience(&claims).is_none()) {
+            self.audience(&claims)?;
+        }
+        self.binding(claims.is_bound || token_type == TokenType::Dpop)?;
+        Ok(Accepted(claims))
+    }
+
+    /// Whether the times of an answer allow its use: an end is not demanded, since RFC 7662 s2.2 does not.
+    pub(crate) fn is_current(&self, claims: &Claims, now: Timestamp) -> Result<(), Reason> {
+        match claims.expires_at {
+            Some(expires_at) if numeric_date::has_expired(expires_at, self.leeway, now) => Err(Reason::Expired),
+            Some(_) | None => self.not_ahead(claims, now),
+        }
+    }
+
+    /// RFC 7800 s3.1, RFC 9449 s7.2: a bound token alone proves nothing about who sent it.
+    fn binding(&self, is_bound: bool) -> Result<(), Reason> {
+        if is_bound && self.binding == Binding::MustBeProven { Err(Reason::Unbound) } else { Ok(()) }
     }
 
     /// RFC 8725 s3.11 and s3.12: one kind of JWT is never taken for another.
@@ -129,6 +205,10 @@ impl Rules {
             None if self.left_out.expiry => {}
             None => return Err(Reason::MissingClaim),
         }
+        self.not_ahead(claims, now)
+    }
+
+    fn not_ahead(&self, claims: &Claims, now: Timestamp) -> Result<(), Reason> {
         let soonest = now.unix_millis().saturating_add(numeric_date::millis(self.leeway));
         let lies_ahead = |date: Option<i64>| date.is_some_and(|date| date > soonest);
         if lies_ahead(claims.not_before) || lies_ahead(claims.issued_at) { Err(Reason::NotYetValid) } else { Ok(()) }
@@ -137,12 +217,14 @@ impl Rules {
     /// RFC 7519 s4.1.3: at least one value is ours, byte for byte.
     fn audience(&self, claims: &Claims) -> Result<(), Reason> {
         let AudienceRule::OneOf(ours) = &self.audience else { return Ok(()) };
-        let theirs = if self.names.audience.is_some() { &claims.other_audience } else { &claims.audience };
-        if theirs.is_none() {
-            return Err(Reason::MissingClaim);
-        }
+        let Some(theirs) = self.named_audience(claims) else { return Err(Reason::MissingClaim) };
         let is_ours = |theirs: &str| ours.iter().any(|ours| **ours == *theirs);
-        if claims.texts(theirs.as_ref()).any(is_ours) { Ok(()) } else { Err(Reason::WrongAudience) }
+        if claims.texts(Some(theirs)).any(is_ours) { Ok(()) } else { Err(Reason::WrongAudience) }
+    }
+
+    const fn named_audience<'c>(&self, claims: &'c Claims) -> Option<&'c Words> {
+        let theirs = if self.names.audience.is_some() { &claims.other_audience } else { &claims.audience };
+        theirs.as_ref()
     }
 
     /// RFC 9068 s2.2.
@@ -169,4 +251,20 @@ impl Rules {
             (None, Profile::PlainJwt) => claims.scope.as_ref().or(claims.scp.as_ref()),
         }
     }
+
+    /// What an answer leaves of a JWT that its signature has proven; `None` where it does not say. It speaks RFC 7662's own `scope` where
+    /// it lacks the claim of the issuer's JWTs, and one in a form that cannot be read leaves nothing: it must not vanish.
+    #[cfg(feature = "driver")]
+    pub(crate) fn left<'c>(&self, claims: &'c Claims) -> Option<Left<'c>> {
+        let of = |words: &'c Words| Left(Some(words));
+        match &claims.other_scope {
+            Some(words) => Some(of(words)),
+            None if claims.names_scope => Some(Left(claims.scope.as_ref())),
+            None => self.granted(claims).map(of),
+        }
+    }
 }
+
+/// Scopes that are left; there may be none.
+#[cfg(feature = "driver")]
+pub(crate) struct Left<'c>(pub(crate) Option<&'c Words>);

@@ -12,10 +12,16 @@ pub(crate) fn encode(octets: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode_to_string(octets)
 }
 
-/// Plain base64 with padding, as HTTP Basic has it (RFC 7617 s2).
-#[cfg(feature = "testing")]
+/// Plain base64 with padding, as PEM and HTTP Basic have it (RFC 7468 s3, RFC 7617 s2).
+#[cfg(feature = "driver")]
 pub(crate) fn decode_with_padding(text: &[u8]) -> Option<Vec<u8>> {
     base64_simd::STANDARD.decode_to_vec(text).ok()
+}
+
+/// The same the other way.
+#[cfg(feature = "driver")]
+pub(crate) fn encode_with_padding(octets: &[u8]) -> String {
+    base64_simd::STANDARD.encode_to_string(octets)
 }
 
 #[cfg(test)]

@@ -67,6 +67,14 @@ fn segments(token: &[u8]) -> Result<[&[u8]; 3], Reason> {
     Ok([part(0, first), part(first.saturating_add(1), second), part(second.saturating_add(1), token.len())])
 }
 
+/// Whether what stands before the first dot is a JSON object in base64url: a JOSE header, good or bad, which no opaque token has.
+pub(crate) fn has_header(token: &[u8]) -> bool {
+    let first = token.split(|byte| *byte == b'.').next().unwrap_or_default();
+    let Some(header) = base64url::decode(first) else { return false };
+    let header = header.trim_ascii();
+    header.starts_with(b"{") && header.ends_with(b"}")
+}
+
 /// A header member that may be absent, and is of its type if it is there.
 enum Member<T> {
     Absent,
@@ -125,7 +133,7 @@ impl Header {
 fn string(value: Value<'_>) -> Member<std::borrow::Cow<'_, str>> {
     match value {
         Value::String(text) => Member::Given(text.decoded()),
-        Value::Null | Value::Bool | Value::Number(_) | Value::Array(_) | Value::Object(_) => Member::Wrong,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Member::Wrong,
     }
 }
 

@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, VerificationAlg
 
 use crate::jose::algorithm::Algorithm;
 
-#[cfg(feature = "testing")]
+#[cfg(feature = "driver")]
 pub(crate) mod signing;
 
 /// A key that is ready to verify signatures of one algorithm.
@@ -113,6 +113,13 @@ impl Seal {
     pub(crate) fn holds(&self, octets: &[u8], seal: &[u8]) -> bool {
         hmac::verify(&self.0, octets, seal).is_ok()
     }
+}
+
+/// So many octets that nobody can guess; `None` if the system has no randomness.
+#[cfg(feature = "driver")]
+pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut octets = [0; N];
+    aws_lc_rs::rand::fill(&mut octets).ok().map(|()| octets)
 }
 
 /// SHA-256.

@@ -7,7 +7,6 @@
 //! that made it finds that one or a later one. The driver relies on the last: it publishes first and answers then, and its
 //! channels pass on what happened before.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
 use crate::keys::published::Published;
 use crate::keys::unknown_key::UnknownKey;
+use crate::reason::Cause;
 
 /// The one place where an issuer's keys lie. Fetched, handed over, restored: all keys are installed here.
 pub(crate) struct KeyStore(ArcSwap<Held>);
@@ -34,6 +34,8 @@ pub(crate) struct Held {
 enum Origin {
     /// The program answers for them.
     Pushed,
+    /// There are none, and there never will be.
+    Unneeded,
     Remote(Box<Remote>),
 }
 
@@ -46,9 +48,6 @@ pub(crate) struct Remote {
     pub(crate) last_error: Option<Cause>,
 }
 
-/// Why something failed, for whoever reads the log.
-pub(crate) type Cause = Arc<dyn Error + Send + Sync>;
-
 /// A reading of the store that stays as it is while a token is judged.
 pub(crate) type Reading = Guard<Arc<Held>>;
 
@@ -59,9 +58,15 @@ impl KeyStore {
     }
 
     /// A store that waits for its first keys from the network.
-    pub(crate) fn remote(max_stale: Duration) -> Self {
+    fn remote(max_stale: Duration) -> Self {
         let remote = Remote { published: Published::nothing(max_stale), document: Bytes::new(), last_error: None };
         Self(ArcSwap::from_pointee(Held { keys: KeySet::default(), origin: Origin::Remote(Box::new(remote)) }))
+    }
+
+    /// A store without keys: fetched ones, which may become so old, will lie here; else none ever will.
+    pub(crate) fn empty(max_stale: Option<Duration>) -> Self {
+        let unneeded = || Self(ArcSwap::from_pointee(Held { keys: KeySet::default(), origin: Origin::Unneeded }));
+        max_stale.map_or_else(unneeded, Self::remote)
     }
 
     pub(crate) fn read(&self) -> Reading {
@@ -89,6 +94,7 @@ impl Held {
         match &self.origin {
             Origin::Pushed if self.keys.keys().is_empty() && self.keys.left_out().is_empty() => KeyState::NeverLoaded,
             Origin::Pushed => KeyState::Fresh,
+            Origin::Unneeded => KeyState::NotNeeded,
             Origin::Remote(remote) => remote.published.state(now),
         }
     }
@@ -96,7 +102,7 @@ impl Held {
     /// What to think of a key that is not here.
     pub(crate) fn unknown_key(&self, kid: Option<&str>, now: Timestamp) -> UnknownKey {
         match &self.origin {
-            Origin::Pushed => UnknownKey::Absent,
+            Origin::Pushed | Origin::Unneeded => UnknownKey::Absent,
             Origin::Remote(remote) => remote.published.unknown_key(kid, now),
         }
     }
@@ -104,7 +110,7 @@ impl Held {
     /// What the network knows of them, where it can bring keys.
     pub(crate) const fn remote(&self) -> Option<&Remote> {
         match &self.origin {
-            Origin::Pushed => None,
+            Origin::Pushed | Origin::Unneeded => None,
             Origin::Remote(remote) => Some(remote),
         }
     }

@@ -14,6 +14,12 @@ pub mod testing {}
 #[doc = include_str!("howto/issuers.md")]
 pub mod issuers {}
 
+#[doc = include_str!("howto/introspection.md")]
+pub mod introspection {}
+
+#[doc = include_str!("howto/from-authlib.md")]
+pub mod from_authlib {}
+
 #[doc = include_str!("howto/many-tenants.md")]
 pub mod many_tenants {}
 

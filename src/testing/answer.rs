@@ -12,7 +12,7 @@ use super::endpoint::Endpoint;
 use super::fault::{Delivery, Fault};
 use super::reply::{document, plain};
 use super::state::State;
-use super::token_endpoint;
+use super::{introspection_endpoint, token_endpoint};
 use crate::jose::algorithm::Algorithm;
 
 /// An answer, and what is to become of it on its way.
@@ -91,6 +91,7 @@ pub(super) fn metadata(issuer: &State) -> String {
         "issuer": issuer.identifier,
         "authorization_endpoint": below("authorize"),
         "token_endpoint": below("token"),
+        "introspection_endpoint": below("introspect"),
         "jwks_uri": below("jwks"),
         "scopes_supported": ["openid"],
         "response_types_supported": ["code"],
@@ -113,6 +114,9 @@ pub(super) fn good(issuer: &Arc<State>, endpoint: Option<Endpoint>, request: &Re
             document(StatusCode::OK, "application/jwk-set+json", issuer.lock().keyring.document())
         }
         Some(Endpoint::Token) if *request.method() == Method::POST => token_endpoint::grant(issuer, request),
+        Some(Endpoint::Introspection) if *request.method() == Method::POST => {
+            introspection_endpoint::introspect(issuer, request)
+        }
         Some(_) => plain(StatusCode::METHOD_NOT_ALLOWED),
         None => Answer::not_found(),
     }

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::claims::read::ClaimNames;
-use crate::claims::rules::{AudienceRule, Binding, LeftOutDemands, Profile, Rules};
+use crate::claims::rules::{AudienceRule, Binding, LeftOutDemands, MayLack, Profile, Rules};
 use crate::clock::Timestamp;
 use crate::credentials::Credentials;
 use crate::decision::{Proof, Trusted, Verdict, decide, prove};
 use crate::endpoint::PlainHttp;
-use crate::issuer::TrustedIssuer;
+use crate::introspection::memory::Fact;
+use crate::introspection::response::Answer;
+use crate::issuer::{JudgedBy, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::algorithm::Algorithms;
 use crate::jose::compact::{Unverified, media_type};
@@ -20,6 +24,7 @@ use crate::metadata::{ServerMetadata, WellKnown, check_resource, well_known};
 use crate::reason::Reason;
 use crate::requirement::Requirement;
 use crate::token::AccessToken;
+use crate::wire::fetch::{FetchLimits, judge};
 
 /// A judge that demands of a token only what it is told to: the code of [`Validator`](crate::Validator), for vectors that carry
 /// no `exp`, no `iss` or no `aud`.
@@ -144,8 +149,38 @@ impl BareJudge {
         let credentials = Credentials::bearer(token);
         match decide(&self.trusted(), &credentials, demand, None, self.now.unwrap_or(EPOCH)) {
             Verdict::Known(result) => result.map_err(|refusal| refusal.reason),
+            Verdict::Fading(token, _) => Ok(token),
             Verdict::Wanted(..) => Err(Reason::KeysUnavailable),
         }
+    }
+
+    /// Judges what an introspection endpoint answered about a token (RFC 7662 s2.2). `None` where it is no answer at all.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn judge_answer(
+        &self,
+        answer: http::Response<Bytes>,
+        demand: &Requirement,
+    ) -> Option<Result<AccessToken, Reason>> {
+        let document = judge(answer, FetchLimits::default(), EPOCH).ok()?;
+        let trusted = self.trusted();
+        let rules = &trusted.issuers.first()?.rules;
+        let may_lack = MayLack {
+            issuer: self.issuer.is_none(),
+            audience: self.audiences.is_none(),
+            kind: self.profile.is_none(),
+            scope_claim: false,
+        };
+        let fact = Fact::of(Answer::read(&document, &rules.names).ok()?, rules, may_lack);
+        Some(match fact {
+            Fact::Bad(reason) => Err(reason),
+            Fact::Active(token) => self
+                .now
+                .map_or(Ok(()), |now| rules.is_current(token.stated(), now))
+                .and_then(|()| demand.satisfied_by(&token))
+                .map(|()| token),
+        })
     }
 
     fn trusted(&self) -> Trusted {
@@ -155,6 +190,10 @@ impl BareJudge {
         };
         let issuer = TrustedIssuer {
             algorithms: self.algorithms,
+            judged_by: JudgedBy::Keys,
+            standing: None,
+            asked: None,
+            opaque_prefix: None,
             keys: Arc::new(KeyStore::pushed(self.keys.clone())),
             remote: None,
             rules: Rules {
@@ -172,7 +211,7 @@ impl BareJudge {
                 },
             },
         };
-        Trusted { issuers: [issuer].into(), resolved: None, leeway: self.leeway, max_token: 1 << 20 }
+        Trusted::by_name([issuer].into(), self.leeway, 1 << 20)
     }
 }
 

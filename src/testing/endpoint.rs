@@ -12,6 +12,8 @@ pub enum Endpoint {
     Jwks,
     /// The token endpoint, at `/token`.
     Token,
+    /// The introspection endpoint, at `/introspect`.
+    Introspection,
 }
 
 /// The addresses of one issuer.
@@ -59,6 +61,7 @@ impl Addresses {
         match path.strip_prefix(self.path.as_str())? {
             "/jwks" => Some(Endpoint::Jwks),
             "/token" => Some(Endpoint::Token),
+            "/introspect" => Some(Endpoint::Introspection),
             _ => None,
         }
     }

@@ -187,6 +187,26 @@ impl TestIssuer {
         self.state.addresses.below("token")
     }
 
+    /// The address of its introspection endpoint (RFC 7662).
+    ///
+    /// It answers any client that authenticates by HTTP Basic or in the form, with its own name as its secret unless
+    /// [`client_secret`](Self::client_secret) gave it another: for opaque tokens, and for JWTs that are signed with a key that it
+    /// publishes. Whoever accepts `application/token-introspection+jwt` gets a signed answer (RFC 9701).
+    #[must_use]
+    pub fn introspection_endpoint(&self) -> String {
+        self.state.addresses.below("introspect")
+    }
+
+    /// Calls a token inactive from here on.
+    pub fn revoke(&self, token: &str) {
+        self.state.lock().revoked.insert(token.to_owned());
+    }
+
+    /// Gives a client another secret.
+    pub fn client_secret(&self, client: &str, secret: &str) {
+        self.state.lock().clients.insert(client.to_owned(), secret.to_owned());
+    }
+
     /// The JWK set that it publishes (RFC 7517 s5). Secrets of HMAC algorithms are not in it.
     #[must_use]
     pub fn jwks(&self) -> String {

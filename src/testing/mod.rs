@@ -23,6 +23,7 @@ mod bare;
 mod clock;
 mod endpoint;
 mod fault;
+mod introspection_endpoint;
 mod issuer;
 mod key;
 mod keyring;

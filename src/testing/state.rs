@@ -1,6 +1,9 @@
 //! What all clones of one issuer share.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Map, Value};
 
 use super::clock::TestClock;
 use super::endpoint::{Addresses, Endpoint};
@@ -21,6 +24,8 @@ pub struct Requests {
     pub conditional: u64,
     /// For a token.
     pub token: u64,
+    /// What a token is worth (RFC 7662).
+    pub introspection: u64,
     /// For anything else.
     pub other: u64,
 }
@@ -40,6 +45,11 @@ pub(super) struct Changing {
     pub(super) requests: Requests,
     pub(super) time: Time,
     pub(super) default_audience: String,
+    /// What stands behind tokens that say nothing themselves.
+    pub(super) opaque: HashMap<String, Map<String, Value>>,
+    pub(super) revoked: HashSet<String>,
+    /// The secrets of clients that have another than their own name.
+    pub(super) clients: HashMap<String, String>,
 }
 
 /// Where an issuer reads the time.
@@ -57,6 +67,9 @@ impl State {
             requests: Requests::default(),
             time: Time::System(SystemClock::new()),
             default_audience: DEFAULT_AUDIENCE.to_owned(),
+            opaque: HashMap::new(),
+            revoked: HashSet::new(),
+            clients: HashMap::new(),
         };
         Arc::new(Self { addresses: Addresses::of(&identifier), identifier, changing: Mutex::new(changing) })
     }
@@ -87,6 +100,7 @@ impl Requests {
             Some(Endpoint::OpenIdConfiguration | Endpoint::OAuthMetadata) => &mut self.metadata,
             Some(Endpoint::Jwks) => &mut self.jwks,
             Some(Endpoint::Token) => &mut self.token,
+            Some(Endpoint::Introspection) => &mut self.introspection,
             None => &mut self.other,
         };
         *counter = counter.saturating_add(1);

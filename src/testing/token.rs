@@ -278,6 +278,25 @@ impl TestToken {
         }
     }
 
+    /// Makes an opaque token instead: a text that says nothing, for which the issuer's introspection endpoint answers with these
+    /// claims and `token_type`, which a claim of that name replaces and `null` leaves out (RFC 7662 s2.2). Spoiling it has no effect; [`claim`](Self::claim) and [`without`](Self::without) do.
+    #[must_use]
+    pub fn mint_opaque(self) -> String {
+        self.mint_opaque_as("")
+    }
+
+    /// The same with a text that begins like this.
+    #[must_use]
+    pub fn mint_opaque_as(mut self, prefix: &str) -> String {
+        let text = format!("{prefix}{}", unique());
+        let token_type = self.claims.entry("token_type").or_insert_with(|| "Bearer".into());
+        if token_type.is_null() {
+            self.claims.remove("token_type");
+        }
+        self.issuer.lock().opaque.insert(text.clone(), self.claims);
+        text
+    }
+
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.claims.insert(name.to_owned(), value.into());
         self

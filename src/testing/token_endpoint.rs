@@ -48,8 +48,13 @@ pub(super) fn grant(issuer: &Arc<State>, request: &Request<Bytes>) -> Response<B
     reply::object(StatusCode::OK, &body.into())
 }
 
-/// Who asks: the name from HTTP Basic (RFC 6749 s2.3.1), if the secret is the same.
+/// Who asks: the name from HTTP Basic, if the secret is the same.
 fn client(request: &Request<Bytes>) -> Option<String> {
+    basic(request).filter(|(name, secret)| name == secret).map(|(name, _)| name)
+}
+
+/// Name and secret from HTTP Basic (RFC 6749 s2.3.1).
+pub(super) fn basic(request: &Request<Bytes>) -> Option<(String, String)> {
     let (scheme, encoded) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
@@ -58,11 +63,11 @@ fn client(request: &Request<Bytes>) -> Option<String> {
     let (name, secret) = pair.split_once(':')?;
     let (name, _) = form_urlencoded::parse(name.as_bytes()).next()?;
     let (secret, _) = form_urlencoded::parse(secret.as_bytes()).next()?;
-    (name == secret).then(|| name.into_owned())
+    Some((name.into_owned(), secret.into_owned()))
 }
 
 /// The value of a field that is there and not empty (RFC 6749 s3.2).
-fn field(form: &[u8], name: &str) -> Option<String> {
+pub(super) fn field(form: &[u8], name: &str) -> Option<String> {
     let (_, value) = form_urlencoded::parse(form).find(|(field, value)| field == name && !value.is_empty())?;
     Some(value.into_owned())
 }

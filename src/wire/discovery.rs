@@ -1,4 +1,4 @@
-//! Asking an authorization server where its keys are.
+//! Asking an authorization server where its keys are, and where it is asked about tokens.
 
 use bytes::Bytes;
 
@@ -35,6 +35,20 @@ pub(crate) async fn discover(
     forms: Forms,
     now: Timestamp,
 ) -> Result<(ServerMetadata, WellKnown), FetchError> {
+    discover_where(fetch, issuer, plain_http, limits, forms, now, |_| Ok(())).await
+}
+
+/// The same, where a document that lacks what is wanted is as good as none: some servers say more under one form than under another.
+/// The problem tells what it lacks.
+pub(crate) async fn discover_where(
+    fetch: &dyn Fetch,
+    issuer: &str,
+    plain_http: PlainHttp,
+    limits: FetchLimits,
+    forms: Forms,
+    now: Timestamp,
+    has_what_is_wanted: impl Fn(&ServerMetadata) -> Result<(), &'static str>,
+) -> Result<(ServerMetadata, WellKnown), FetchError> {
     let mut asked: Vec<String> = Vec::with_capacity(FORMS.len());
     let mut first = None;
     let (known, others) = match forms {
@@ -49,7 +63,11 @@ pub(crate) async fn discover(
         }
         let endpoint = Endpoint::new(&address, plain_http).map_err(|problem| FetchError::NotAllowed { problem })?;
         match ask(fetch, &endpoint, issuer, plain_http, limits, now).await {
-            Ok(metadata) => return Ok((metadata, form)),
+            Ok(metadata) => match has_what_is_wanted(&metadata) {
+                Ok(()) => return Ok((metadata, form)),
+                // What is wrong with the address before is less of a help than what its document lacks.
+                Err(problem) => first = Some(FetchError::Unusable { problem }),
+            },
             Err(Miss::Here(error)) => first = first.or(Some(error)),
             Err(Miss::Everywhere(error)) => return Err(error),
         }

@@ -9,7 +9,11 @@
 //! 4. The thread ends when the last validator that it serves is dropped; nobody waits for it to end.
 //! 5. A panic in a [`Fetch`] is a failed fetch.
 
+mod asking;
+mod desk;
 mod due;
+mod expecting;
+mod failure;
 mod hand_over;
 mod in_flight;
 mod inbox;
@@ -31,6 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::{Clock, Timestamp};
 use crate::decision::{Need, Supply};
 use crate::endpoint::PrivateAddresses;
+use crate::introspection::memory::Memory;
 use crate::issuer::{Defaults, RemoteKeys, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::MAX_KEYS;
@@ -38,19 +43,20 @@ use crate::key_file::KeyFile;
 use crate::keys::refresh::{Order, Refresh, Restraint};
 use crate::keys::remote::{Limits, find, load};
 use crate::keys::saved::SavedKeys;
-use crate::keys::store::Cause;
 use crate::observe::{Event, Listeners};
+use crate::reason::Cause;
 use crate::restored::{Leftovers, Restored, sets};
 use crate::tenants::{Directory, Tenants};
 use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 use crate::wire::news::News;
+use desk::Desk;
 use hand_over::Unread;
-use in_flight::InFlight;
+use in_flight::{CALLBACKS, InFlight, Questions, Seats};
 pub(crate) use inbox::{Answer, Driver};
-use inbox::{Message, Watch};
+use inbox::{Message, Watch, answer};
 use keeping::{Keeping, Pending};
-use resolving::{Resolving, answer};
+use resolving::Resolving;
 use slot::{Arrival, Slot, Step};
 use telling::{tell_arrival, tell_restored, tell_turn};
 
@@ -73,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) issuers: Arc<[TrustedIssuer]>,
     pub(crate) tenants: Option<(Tenants, Arc<Directory>)>,
     pub(crate) defaults: Defaults,
+    /// What issuers said of tokens.
+    pub(crate) memory: Arc<Memory>,
     pub(crate) listeners: Listeners,
     /// What became of saved keys.
     pub(crate) restored: Arc<[Restored]>,
@@ -108,10 +116,15 @@ struct Wire {
     unread: Unread,
     watch: Watch,
     slots: HashMap<IssuerId, Slot>,
+    /// Of issuers that are asked about tokens.
+    desks: HashMap<IssuerId, Desk>,
     /// Issuers that made room for others, while they are owed something.
     let_go: HashMap<IssuerId, (RemoteKeys, Restraint)>,
     resolving: Resolving,
     in_flight: InFlight,
+    questions: Questions,
+    /// Callbacks for secrets that run.
+    callbacks: Arc<Seats>,
     keeping: Option<Keeping>,
     news: News,
     seeds: RandomState,
@@ -126,9 +139,12 @@ impl Wire {
             unread,
             watch,
             slots: HashMap::new(),
+            desks: HashMap::new(),
             let_go: HashMap::new(),
             resolving: Resolving::default(),
             in_flight: InFlight::default(),
+            questions: Questions::default(),
+            callbacks: Arc::new(Seats::new(CALLBACKS)),
             keeping: plan.key_file.clone().map(Keeping::new),
             news,
             seeds: RandomState::new(),
@@ -152,6 +168,7 @@ impl Wire {
     }
 
     fn open_slot(&mut self, issuer: &TrustedIssuer) {
+        self.open_desk(issuer);
         let Some(remote) = issuer.remote.clone() else { return };
         self.numbers = self.numbers.saturating_add(1);
         let refresh = Refresh::new(self.seeds.hash_one(self.numbers), self.plan.defaults.max_stale);
@@ -200,6 +217,10 @@ impl Wire {
             Message::Forgotten { name } => self.forgotten(&name),
             Message::LeftoversForgotten => self.keep_without_what_was_taken_back(),
             Message::Kept { result } => self.kept(result),
+            Message::Prepared { issuer, asker, found } => self.prepared(&issuer, asker, found),
+            Message::Answered { issuer, asker, token, id, outcome } => {
+                self.answered(&issuer, asker, (&token, id), outcome);
+            }
             Message::ClockTurned => {}
         }
     }
@@ -217,6 +238,8 @@ impl Wire {
                 let name = name.clone();
                 return self.resolve(name, reply, now);
             }
+            Need::Introspection { issuer, question } => return self.inquire(issuer, question, reply, now),
+            Need::Asking { issuer } => return self.expect(issuer, patience, reply, now),
             Need::Keys { issuer }
             | Need::UnknownKey { issuer, .. }
             | Need::RenamedKey { issuer }
@@ -224,17 +247,17 @@ impl Wire {
         };
         // One that was evicted meanwhile is resolved anew by whoever comes again.
         let Some(slot) = self.slots.get_mut(&issuer) else {
-            return answer(reply, unreachable("the issuer has made room for another"));
+            return answer(reply, &unreachable("the issuer has made room for another"));
         };
         let is_patient = matches!(patience, Patience::Success(_));
         let step = match slot.step(&need, &self.in_flight, now) {
             Step::Settled(Supply::Unreachable(_) | Supply::BudgetSpent) if is_patient => Step::Joined,
-            Step::Settled(supply) => return answer(reply, supply),
+            Step::Settled(supply) => return answer(reply, &supply),
             step => step,
         };
         match reply {
             Some(reply) if slot.waiters() < MOST_WAITING => slot.wait(need, patience, &step, now, reply),
-            too_many => answer(too_many, unreachable("too many requests wait for this issuer")),
+            too_many => answer(too_many, &unreachable("too many requests wait for this issuer")),
         }
         if let Step::Ordered(order) = step {
             self.send(&issuer, order);
@@ -351,12 +374,17 @@ impl Wire {
     }
 }
 
-/// What this issuer may cost. Who is resolved is one of thousands, and somebody else's choice.
-fn limits(slot: &Slot) -> Limits {
-    let addresses = match slot.remote.addresses {
+/// Which addresses may be connected to.
+const fn addresses(private: PrivateAddresses) -> Addresses {
+    match private {
         PrivateAddresses::Refused => Addresses::Public,
         PrivateAddresses::Allowed => Addresses::Any,
-    };
+    }
+}
+
+/// What this issuer may cost. Who is resolved is one of thousands, and somebody else's choice.
+fn limits(slot: &Slot) -> Limits {
+    let addresses = addresses(slot.remote.addresses);
     let fetch = FetchLimits { addresses, ..FetchLimits::default() };
     if slot.is_resolved {
         return Limits { fetch: FetchLimits { body: RESOLVED_BODY, ..fetch }, keys: RESOLVED_KEYS };

@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use crate::clock::Timestamp;
 use crate::issuer_id::IssuerId;
 use crate::keys::refresh::as_long_as_is_sane;
+use crate::observe::Spared;
 use crate::wire::addresses::Addresses;
 use crate::wire::tls_problem::TlsProblem;
 
@@ -140,9 +141,35 @@ pub enum FetchError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The issuer was not asked about the token, to spare it, or us.
+    #[error("the issuer was not asked: {}", .why.problem())]
+    Spared {
+        /// Why not.
+        why: Spared,
+    },
+    /// The issuer does not believe that this program is who it says (RFC 6749 s5.2, `invalid_client`).
+    #[error("the issuer does not accept this program's credentials (status {status})")]
+    ClientRefused {
+        /// The status of the answer.
+        status: StatusCode,
+    },
+    /// The callback of a [`ClientSecret`](crate::ClientSecret) or a [`ClientKey`](crate::ClientKey) had nothing to give.
+    #[error("there is no secret to ask the issuer with")]
+    NoClientSecret {
+        /// What the callback said.
+        source: Arc<dyn Error + Send + Sync>,
+    },
     /// The keys of one of several issuers could not be had.
     #[error("no keys of the issuer {issuer}")]
     Issuer {
+        /// The issuer.
+        issuer: IssuerId,
+        /// Why.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// It could not be found out what it takes to ask an issuer about tokens (RFC 7662): where, or as whom.
+    #[error("the issuer {issuer} cannot be asked about tokens")]
+    Introspection {
         /// The issuer.
         issuer: IssuerId,
         /// Why.
@@ -185,7 +212,11 @@ impl FetchError {
             Self::ContentType { .. } => "content_type",
             Self::TooLarge { .. } => "too_large",
             Self::Unusable { .. } => "unusable",
+            Self::Spared { why } => why.label(),
+            Self::ClientRefused { .. } => "client_refused",
+            Self::NoClientSecret { .. } => "no_client_secret",
             Self::Issuer { .. } => "issuer",
+            Self::Introspection { .. } => "introspection",
             Self::Other { .. } => "other",
         }
     }
@@ -200,11 +231,25 @@ impl FetchError {
     }
 }
 
+/// Stands in the extensions of a request that may be sent twice, whatever its method.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeatable;
+
 /// The body of an answer that may be read: 200, JSON, no longer than the limit. It was asked for at that time.
 pub(crate) fn judge(
     response: http::Response<Bytes>,
     limits: FetchLimits,
     asked: Timestamp,
+) -> Result<Bytes, FetchError> {
+    judge_as(response, limits, asked, is_json)
+}
+
+/// The same for another media type, which is told without its parameters.
+pub(crate) fn judge_as(
+    response: http::Response<Bytes>,
+    limits: FetchLimits,
+    asked: Timestamp,
+    is_meant: impl FnOnce(&str) -> bool,
 ) -> Result<Bytes, FetchError> {
     let status = response.status();
     // 304 is no redirect. Whoever asked a question that it answers has looked before.
@@ -215,7 +260,8 @@ pub(crate) fn judge(
         return Err(FetchError::Status { status, retry_after: retry_after(response.headers(), asked) });
     }
     let content_type = response.headers().get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
-    if !is_json(content_type) {
+    let essence = std::str::from_utf8(content_type).ok().and_then(|text| text.split(';').next()).unwrap_or_default();
+    if !is_meant(essence.trim()) {
         let found =
             content_type.iter().take(64).copied().flat_map(std::ascii::escape_default).map(char::from).collect();
         return Err(FetchError::ContentType { found });
@@ -354,10 +400,9 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// `application/json`, `application/jwk-set+json` (RFC 7517 s8.5) or any other `application/*+json`, with any parameters.
-fn is_json(content_type: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(content_type) else { return false };
-    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+/// `application/json`, `application/jwk-set+json` (RFC 7517 s8.5) or any other `application/*+json`.
+fn is_json(essence: &str) -> bool {
+    let essence = essence.to_ascii_lowercase();
     let Some(subtype) = essence.strip_prefix("application/") else { return false };
     let kind = subtype.strip_suffix("+json").unwrap_or(if subtype == "json" { "json" } else { "" });
     // A name of RFC 6838 s4.2, so that `application/json, text/html` is none.

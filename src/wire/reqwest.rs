@@ -17,7 +17,7 @@ use reqwest::tls::{Certificate, Identity};
 use crate::config_error::ConfigError;
 use crate::endpoint::{self, PlainHttp};
 use crate::wire::addresses::Addresses;
-use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Fetching};
+use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Fetching, Repeatable};
 use crate::wire::per_process::PerProcess;
 use crate::wire::tls_problem::TlsProblem;
 use failure::failure;
@@ -129,6 +129,8 @@ impl ReqwestFetch {
         if let Some(problem) = endpoint::problem(request.uri(), self.plain_http) {
             return Err(FetchError::NotAllowed { problem });
         }
+        // RFC 9110 s9.2.2.
+        let is_repeatable = request.method().is_idempotent() || request.extensions().get::<Repeatable>().is_some();
         let request = reqwest::Request::try_from(request)
             .map_err(|_| FetchError::NotAllowed { problem: "is no URL to the client that would ask it" })?;
         // No resolver is asked for these.
@@ -148,7 +150,7 @@ impl ReqwestFetch {
                 client.get_or_make(process, || made.clone())
             }
         };
-        let mut answer = stale::send(client, request).await.map_err(|error| failure(error, limits))?;
+        let mut answer = stale::send(client, request, is_repeatable).await.map_err(|error| failure(error, limits))?;
         let announced = answer.content_length().map(|announced| usize::try_from(announced).unwrap_or(usize::MAX));
         if announced.is_some_and(|announced| announced > limits.body) {
             return Err(FetchError::TooLarge { limit: limits.body });
@@ -189,7 +191,8 @@ impl ReqwestFetch {
             .connector_layer(stale::Watch)
             // Long enough for a metadata document and the keys it points to, too short for a connection to go stale.
             .pool_idle_timeout(Duration::from_secs(10))
-            .pool_max_idle_per_host(1);
+            // As many as questions about tokens may be open at a time, unless it is set higher.
+            .pool_max_idle_per_host(256);
         let builder = match &self.roots {
             Roots::System => builder,
             Roots::SystemAnd(roots) => builder.tls_certs_merge(roots.iter().cloned()),

@@ -44,11 +44,14 @@ class Seen:
 
 
 class Api:
-    """One guarded API that trusts one issuer. It has fetched the keys once when this returns."""
+    """One guarded API that trusts one issuer. It has fetched the keys once when this returns, if it needs any."""
 
-    def __init__(self, program: Path, issuer: str, log: Path):
-        command = [program, "--issuer", issuer, "--audience", AUDIENCE, "--listen", "127.0.0.1:0"]
-        self.process = Process("the guarded API", command, log, {"NO_COLOR": "1"})
+    SECRET = "INTEROP_SECRET"
+
+    def __init__(self, program: Path, issuer: str, log: Path, more: list[str] | None = None, secret: str | None = None):
+        command = [program, "--issuer", issuer, "--audience", AUDIENCE, "--listen", "127.0.0.1:0", *(more or [])]
+        environment = {"NO_COLOR": "1"} if secret is None else {"NO_COLOR": "1", self.SECRET: secret}
+        self.process = Process("the guarded API", command, log, environment)
         self.port = int(self.process.line("API").rpartition(":")[2])
 
     def ask(self, token: str | None, method: str = "GET", path: str = "/things") -> Seen:

@@ -25,24 +25,41 @@ class Report:
 
     def __init__(self):
         self.passed = self.failed = 0
+        self.since = time.monotonic()
 
     def line(self, server: str, holds: bool, what: str, seen: object = "") -> None:
+        """With the seconds since the line before."""
         self.passed, self.failed = self.passed + holds, self.failed + (not holds)
+        now = time.monotonic()
+        took, self.since = now - self.since, now
         seen = f": {seen}" if seen and not holds else ""
-        print(f"{'ok  ' if holds else 'FAIL'} {server}: {what}{seen}", flush=True)
+        print(f"{'ok  ' if holds else 'FAIL'} {took:5.1f} s  {server}: {what}{seen}", flush=True)
 
 
-class Checks:
-    """All checks of one server. Each begins with an API of its own, so that none has spent what another counts."""
+class Examination:
+    """Checks of one server that runs. Each begins with an API of its own, so that none has spent what another counts."""
 
-    def __init__(self, server: Server, program: Path, report: Report):
-        self.server, self.program, self.report = server, program, report
-        self.proxy = Proxy()
+    def __init__(self, server: Server, issuer: str, proxy: Proxy, program: Path, report: Report):
+        self.server, self.issuer, self.proxy, self.program, self.report = server, issuer, proxy, program, report
         self.apis = 0
 
+    def api(self, more: list[str] | None = None, secret: str | None = None) -> Api:
+        """One that judges by keys, if it is not told otherwise."""
+        self.apis += 1
+        log = self.server.state / f"{type(self).__name__}-{self.apis}.log"
+        return Api(self.program, self.issuer, log, [*self.server.demands, *(more or [])], secret)
+
+    def say(self, holds: bool, what: str, seen: object = "") -> None:
+        self.report.line(self.server.name, holds, what, seen)
+
+
+class Judging(Examination):
+    """How JWTs are judged by the issuer's keys, while these are turned over."""
+
     def run(self) -> None:
-        self.issuer = self.server.start(self.proxy.url)
-        self.proxy.upstream = self.server.port
+        if not self.server.turns_keys:
+            self.answers(self.api())
+            return
         last, kept = self.api(), self.server.token(STEADY)
         for check in [self.answers, self.overlap, self.no_overlap, self.flood]:
             api = self.api()
@@ -54,7 +71,8 @@ class Checks:
         for algorithm in self.server.algorithms:
             seen = api.ask(self.server.token(algorithm))
             self.say(seen.status == 200, f"a genuine token signed with {algorithm} is 200", seen)
-        token = self.server.token(ROTATED)
+        algorithm = self.server.algorithms[0]
+        token = self.server.token(algorithm)
         claims = api.ask(token, path="/me")
         self.say(f'"iss":"{self.issuer}"' in claims.body, "the handler reads the claims of the token", claims.body)
         seen = api.ask(None)
@@ -65,12 +83,12 @@ class Checks:
             "a changed signature": f"{head}.{payload}.{flipped(signature)}",
             "a changed payload": f"{head}.{encoded({**decoded(payload), 'sub': 'root'})}.{signature}",
             "no signature": f"{encoded({**decoded(head), 'alg': 'none'})}.{payload}.",
-            "a genuine token for another API": self.server.token(ROTATED, audience=OTHER_API),
+            "a genuine token for another API": self.server.token(algorithm, audience=OTHER_API),
         }
         for what, token in bad.items():
             seen = api.ask(token)
             self.say(is_refused(seen), f"{what} is 401 invalid_token", seen)
-        seen = api.ask(self.server.token(ROTATED, scope=READ), "POST")
+        seen = api.ask(self.server.token(algorithm, scope=READ), "POST")
         challenge = parameters(seen)
         fits = seen.status == 403 and challenge.get("error") == "insufficient_scope" and challenge.get("scope") == WRITE
         self.say(fits, "a genuine token that lacks the scope is 403 insufficient_scope", seen)
@@ -143,13 +161,6 @@ class Checks:
         self.say(not wrong, what, wrong[0] if wrong else "")
         seen = api.ask(invented(kept))
         self.say(is_refused(seen), "and an invented kid is 401 again", seen)
-
-    def api(self) -> Api:
-        self.apis += 1
-        return Api(self.program, self.issuer, self.server.state / f"api-{self.apis}.log")
-
-    def say(self, holds: bool, what: str, seen: object = "") -> None:
-        self.report.line(self.server.name, holds, what, seen)
 
     def fetched(self, what: str, before: int, least: int, most: int) -> None:
         """How often the issuer's key set was asked for since. Not at all would mean that nobody counted."""

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import socket
 import sqlite3
-import urllib.error
 import urllib.request
 from pathlib import Path
 
 from api import AUDIENCE
-from processes import Process, Trouble, Unavailable, run
-from server import DIRECT, OTHER_API, READ, WRITE, Installation, Server, ask_for_token, send
+from debian import libraries, unpack
+from processes import Process, Trouble, run
+from server import (
+    DIRECT,
+    OTHER_API,
+    READ,
+    WRITE,
+    Asked,
+    Server,
+    Way,
+    answers,
+    ask_for_token,
+    ask_to_revoke,
+    free_port,
+    send,
+)
 
 PACKAGES = ["glewlwyd", "rnbyc", "dbconfig-no-thanks"]
 """The server, the tool that makes its keys, and the word that no database server is wanted."""
-
-OUT_OF_REACH = re.compile(
-    "Unable to locate package|has no installation candidate|Could not resolve|Failed to fetch|Unable to fetch"
-)
-"""What apt says where there is no network, or its sources do not have a package."""
 
 KEYS = {"RS256": "rsa2048", "PS256": "rsa2048", "ES256": "ec256", "ES384": "ec384", "EdDSA": "ed25519"}
 
@@ -29,52 +34,16 @@ KEYS = {"RS256": "rsa2048", "PS256": "rsa2048", "ES256": "ec256", "ES384": "ec38
 class Glewlwyd(Server):
     name = "glewlwyd"
     algorithms = tuple(KEYS)
+    turns_keys = True
+    endpoint = "/introspect"
+    asked = Asked(leaves_out="issuer", signs_refusals=False)
 
     def install(self) -> None:
-        """Debian's packages, unpacked into a folder. Nothing is installed: that needs no root, and no service is started."""
-        self.root = self.store / "root"
-        if (self.store / "unpacked").exists():
-            return
-        for tool in ["apt-get", "dpkg-deb"]:
-            if not shutil.which(tool):
-                raise Unavailable(f"there is no {tool}, and its packages are Debian's")
-        shutil.rmtree(self.store, ignore_errors=True)
-        for folder in ["lists/partial", "cache/archives/partial", "root"]:
-            (self.store / folder).mkdir(parents=True)
-        installation = Installation()
-        self._download(installation)
-        for package in (self.store / "cache/archives").glob("*.deb"):
-            code, output = installation.run(["dpkg-deb", "-x", package, self.root])
-            if code:
-                raise Trouble(f"{package.name} cannot be unpacked: {output}")
-        for folder in ["lists", "cache"]:
-            shutil.rmtree(self.store / folder)
-        (self.store / "unpacked").touch()
-
-    def _download(self, installation: Installation) -> None:
-        """The packages, and those of their libraries that are not on the machine."""
-        options = {
-            "Dir::State::Lists": self.store / "lists",
-            "Dir::State::extended_states": self.store / "extended_states",
-            "Dir::Cache": self.store / "cache",
-            "Debug::NoLocking": "1",
-            "APT::Sandbox::User": "",
-            "Acquire::Languages": "none",
-            "Acquire::Retries": "1",
-        }
-        apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
-        _, lists = installation.run([*apt, "update"])
-        wanted = ["--yes", "--no-install-recommends", "--reinstall", "--download-only", "install", *PACKAGES]
-        code, output = installation.run([*apt, *wanted])
-        if code and (reason := OUT_OF_REACH.search(lists + output)):
-            raise Unavailable(f"apt cannot fetch it ({reason[0]})")
-        if code:
-            raise Trouble(f"apt cannot download it:\n{output[-2000:]}")
+        self.root = unpack(PACKAGES, self.store)
 
     def start(self, public_url: str) -> str:
         self.issuer = f"{public_url}/api/oidc"
-        folders = [*self.root.glob("usr/lib/*-linux-*"), *self.root.glob("lib/*-linux-*")]
-        self.libraries = {"LD_LIBRARY_PATH": ":".join(map(str, folders))}
+        self.libraries = libraries(self.root)
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         database = self.state / "glewlwyd.db"
@@ -93,6 +62,30 @@ class Glewlwyd(Server):
     def token(self, algorithm: str, scope: str = f"{READ} {WRITE}", audience: str | None = None) -> str:
         form = {"scope": scope, "resource": audience or AUDIENCE}
         return ask_for_token(f"{self.base}/api/oidc/token", f"machine-{algorithm}", "secret", form)
+
+    def opaque(self, scope: str = f"{READ} {WRITE}", audience: str | None = None) -> str:
+        """It has none but JWTs, which are opaque to an API that only asks."""
+        return self.token("ES256", scope, audience)
+
+    def revoke(self, token: str) -> None:
+        ask_to_revoke(f"{self.base}/api/oidc/revoke", "machine-ES256", "secret", token)
+
+    def ways(self) -> list[Way]:
+        bearer = ask_for_token(f"{self.base}/api/oidc/token", "api", "secret", {"scope": INTROSPECT})
+        return [
+            Way("client_secret_basic", ["--client=machine-ES256"], "secret"),
+            Way("a bearer token", ["--auth=bearer"], bearer),
+        ]
+
+    def signed(self) -> list[tuple[Way, bool]]:
+        basic, bearer = self.ways()
+        named = [*bearer.arguments, "--signed", f"--signed-for={AUDIENCE}"]
+        drafted = [*basic.arguments, "--signed", "--draft-audience"]
+        return [
+            (Way("signed answers for the API (--draft-audience)", drafted, basic.secret), True),
+            (Way("signed answers for the API, asked with a bearer token", named, bearer.secret), True),
+            (Way("signed answers for the API, without --draft-audience", drafted[:-1], basic.secret), False),
+        ]
 
     def publish(self, algorithm: str) -> str:
         kid = self._new_key(algorithm)
@@ -138,7 +131,7 @@ class Glewlwyd(Server):
         clients["parameters"]["data-format"]["sign_kid"] = {"multiple": False, "read": True, "write": True}
         self._admin("PUT", "mod/client/database", clients)
         self._admin("PUT", "mod/client/database/reset")
-        for scope in [READ, WRITE]:
+        for scope in [READ, WRITE, INTROSPECT]:
             self._admin(
                 "POST", "scope", {"name": scope, "display_name": scope, "password_required": True, "scheme": {}}
             )
@@ -146,6 +139,7 @@ class Glewlwyd(Server):
         self.made = 0
         for algorithm in self.algorithms:
             self._client("POST", algorithm, self._new_key(algorithm))
+        self._admin("POST", "client/", {**CLIENT, "client_id": "api", "name": "api", "scope": [INTROSPECT]})
         self._plugin("POST")
 
     def _log_in(self) -> None:
@@ -167,18 +161,7 @@ class Glewlwyd(Server):
     def _client(self, method: str, algorithm: str, kid: str) -> None:
         name = f"machine-{algorithm}"
         path = "client/" if method == "POST" else f"client/{name}"
-        client = {
-            "client_id": name,
-            "name": name,
-            "enabled": True,
-            "confidential": True,
-            "client_secret": "secret",
-            "scope": [READ, WRITE],
-            "authorization_type": ["client_credentials"],
-            "token_endpoint_auth_method": ["client_secret_basic"],
-            "resource": [AUDIENCE, OTHER_API],
-            "sign_kid": kid,
-        }
+        client = {**CLIENT, "client_id": name, "name": name, "scope": [READ, WRITE], "sign_kid": kid}
         self._admin(method, path, client)
 
     def _plugin(self, method: str) -> None:
@@ -196,6 +179,10 @@ class Glewlwyd(Server):
             "code-duration": 600,
             "auth-type-client-enabled": True,
             **{f"auth-type-{other}-enabled": False for other in OTHER_GRANTS},
+            # A client is told about its own tokens, and whoever has a token of this scope about all.
+            "introspection-revocation-allowed": True,
+            "introspection-revocation-allow-target-client": True,
+            "introspection-revocation-auth-scope": [INTROSPECT],
             "resource-allowed": True,
             "resource-client-property": "resource",
             "resource-scope": {},
@@ -212,28 +199,33 @@ class Glewlwyd(Server):
         kid = f"{algorithm}-{self.made}"
         key = ["-j", "-g", KEYS[algorithm], "-k", kid, "-a", algorithm, "-p", "/dev/null", "-n", "0"]
         libraries = [f"{name}={value}" for name, value in self.libraries.items()]
-        code, output = run(["env", *libraries, self.root / "usr/bin/rnbyc", *key], 20)
-        document = output[output.find("{") :]
-        if code or not document:
-            raise Trouble(f"rnbyc made no key: {output}")
-        self.keys = json.loads(document)["keys"] + self.keys
-        return kid
+        for _ in range(10):
+            code, output = run(["env", *libraries, self.root / "usr/bin/rnbyc", *key], 20)
+            document = output[output.find("{") :]
+            if code or not document:
+                raise Trouble(f"rnbyc made no key: {output}")
+            made = json.loads(document)["keys"]
+            if is_whole(made[0]):
+                self.keys = made + self.keys
+                return kid
+        raise Trouble("rnbyc makes no key whose coordinates are whole")
 
 
+def is_whole(key: dict[str, str]) -> bool:
+    """It leaves out zeros at the beginning of a coordinate, in one key of a hundred, which RFC 7518 s6.2.1.2 does not allow."""
+    lengths = {"ec256": 43, "ec384": 64}
+    wanted = lengths.get(KEYS[key["alg"]])
+    return wanted is None or all(len(key[name]) == wanted for name in ["x", "y", "d"])
+
+
+INTROSPECT = "introspect"
+CLIENT = {
+    "enabled": True,
+    "confidential": True,
+    "client_secret": "secret",
+    "authorization_type": ["client_credentials"],
+    "token_endpoint_auth_method": ["client_secret_basic"],
+    "resource": [AUDIENCE, OTHER_API],
+}
 OTHER_GRANTS = ["code", "token", "id-token", "implicit", "password", "device", "refresh"]
 
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def answers(url: str) -> bool | None:
-    try:
-        with DIRECT.open(url, timeout=5):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from api import AUDIENCE
 from processes import Process, Trouble, Unavailable
-from server import READ, WRITE, Installation, Server, ask_for_token, send
+from server import READ, WRITE, Asked, Installation, Server, Way, ask_for_token, ask_to_revoke, openssl, send
 
 FILES = Path(__file__).resolve().parent / "oidc-provider"
 OUT_OF_REACH = re.compile(
@@ -20,9 +20,12 @@ OUT_OF_REACH = re.compile(
 class OidcProvider(Server):
     name = "oidc-provider"
     algorithms = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+    turns_keys = True
+    endpoint = "/token/introspection"
+    asked = Asked(about_jwts=False)
 
     def install(self) -> None:
-        for tool in ["node", "npm"]:
+        for tool in ["node", "npm", "openssl"]:
             if not shutil.which(tool):
                 raise Unavailable(f"there is no {tool}")
         installation = Installation()
@@ -44,7 +47,9 @@ class OidcProvider(Server):
         shutil.copy(FILES / "issuer.mjs", self.store)
 
     def start(self, public_url: str) -> str:
-        command = ["node", self.store / "issuer.mjs", public_url, AUDIENCE]
+        self.pki = self.state / "pki"
+        make_certificates(self.pki)
+        command = ["node", self.store / "issuer.mjs", public_url, AUDIENCE, self.pki]
         process = Process(self.name, command, self.state / "oidc-provider.log")
         self.port = int(process.line("LISTENING"))
         return public_url
@@ -52,6 +57,42 @@ class OidcProvider(Server):
     def token(self, algorithm: str, scope: str = f"{READ} {WRITE}", audience: str | None = None) -> str:
         form = {"scope": scope, "resource": (audience or AUDIENCE) + algorithm}
         return ask_for_token(f"http://127.0.0.1:{self.port}/token", "machine", "secret", form)
+
+    def opaque(self, scope: str = f"{READ} {WRITE}", audience: str | None = None) -> str:
+        return self.token("opaque", scope, audience)
+
+    def revoke(self, token: str) -> None:
+        ask_to_revoke(f"http://127.0.0.1:{self.port}/token/revocation", "machine", "secret", token)
+
+    def ways(self) -> list[Way]:
+        def key(name: str) -> list[str]:
+            return ["--auth=private-key-jwt", "--client=api-key", f"--key-file={self.pki}/{name}", "--key-alg=ES256"]
+
+        def certificate(client: str, name: str) -> list[str]:
+            shown = [f"--cert={self.pki}/{name}", f"--ca={self.pki}/ca.crt"]
+            return ["--auth=certificate", f"--client={client}", *shown]
+
+        basic, odd = ["--client=api-basic"], ["--client=api-odd"]
+        secret_jwt, long = ["--auth=secret-jwt", "--client=api-secret-jwt"], "a secret of thirty-two octets or more"
+        by_authority = [certificate("api-certificate", name) for name in ["client.pem", "other.pem"]]
+        own = [certificate("api-own-certificate", name) for name in ["self.pem", "client.pem"]]
+        return [
+            Way("client_secret_basic", basic, "secret"),
+            Way("client_secret_basic, a secret that has to be form-encoded", odd, "p@ss:w/rd+%= x"),
+            Way("client_secret_post", ["--auth=post", "--client=api-post"], "secret"),
+            Way("client_secret_jwt", secret_jwt, long),
+            Way("private_key_jwt", key("client.key"), wrong=key("other.key")),
+            Way("private_key_jwt with a kid", [*key("client.key"), "--kid=api-1"]),
+            Way("tls_client_auth", by_authority[0], wrong=by_authority[1]),
+            Way("self_signed_tls_client_auth", own[0], wrong=own[1]),
+        ]
+
+    def signed(self) -> list[tuple[Way, bool]]:
+        arguments = ["--client=api-signed", "--signed"]
+        return [
+            (Way("answers signed for the client that asks", arguments, "secret"), True),
+            (Way("signed answers for somebody else", [*arguments, "--signed-for=other"], "secret"), False),
+        ]
 
     def publish(self, algorithm: str) -> str:
         return self._control(f"publish?alg={algorithm}")
@@ -64,3 +105,22 @@ class OidcProvider(Server):
 
     def _control(self, action: str) -> str:
         return send(f"http://127.0.0.1:{self.port}/_control/{action}", "POST").decode()
+
+
+def make_certificates(folder: Path) -> None:
+    """An authority, what it has certified, a certificate that nobody has, and keys without any. A `.pem` has the key in it."""
+    folder.mkdir()
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"]
+
+    def certify(name: str, subject: str, *more: str) -> None:
+        files = ["-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.crt"]
+        openssl("req", "-x509", *new_key, *files, "-subj", f"/CN={subject}", *more)
+        (folder / f"{name}.pem").write_text((folder / f"{name}.crt").read_text() + (folder / f"{name}.key").read_text())
+
+    certify("ca", "interop", "-addext", "keyUsage=critical,keyCertSign")
+    by_authority = ["-CA", f"{folder}/ca.crt", "-CAkey", f"{folder}/ca.key"]
+    by_authority += ["-addext", "basicConstraints=critical,CA:FALSE"]
+    certify("server", "127.0.0.1", *by_authority, "-addext", "subjectAltName=IP:127.0.0.1")
+    certify("client", "api", *by_authority)
+    certify("other", "somebody", *by_authority)
+    certify("self", "api")

@@ -1,10 +1,11 @@
-"""What stands between the guarded API and the issuer: it counts, and it can be cut."""
+"""What stands between the guarded API and the issuer: it counts, and it can be cut or slow."""
 
 from __future__ import annotations
 
 import http.client
 import socket
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,6 +18,8 @@ class Proxy:
 
     def __init__(self):
         self.upstream: int | None = None
+        self.delay = 0.0
+        """How long questions about tokens lie here before they are passed on."""
         self._asked: Counter[str] = Counter()
         self._lock = threading.Lock()
         self.port = 0
@@ -55,10 +58,22 @@ class Proxy:
         with self._lock:
             return sum(count for path, count in self._asked.items() if path.endswith("/jwks"))
 
+    def questions(self) -> int:
+        """How often the issuer was asked about a token."""
+        with self._lock:
+            return sum(count for path, count in self._asked.items() if is_question(path))
+
+
+def is_question(path: str) -> bool:
+    return path.endswith(("/introspect", "/introspection"))
+
 
 class Listener(ThreadingHTTPServer):
     daemon_threads = True
     proxy: Proxy
+
+    def handle_error(self, *_) -> None:
+        """Who asked has lost patience and gone, which is no business of ours."""
 
 
 class Relay(BaseHTTPRequestHandler):
@@ -67,13 +82,21 @@ class Relay(BaseHTTPRequestHandler):
     server: Listener
 
     def do_GET(self) -> None:
+        self.relay(None)
+
+    def do_POST(self) -> None:
+        self.relay(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+    def relay(self, body: bytes | None) -> None:
         self.server.proxy.note(self.path)
+        if is_question(self.path):
+            time.sleep(self.server.proxy.delay)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in NOT_PASSED_ON}
         upstream = http.client.HTTPConnection("127.0.0.1", self.server.proxy.upstream, timeout=10)
         try:
-            upstream.request("GET", self.path, headers=headers)
+            upstream.request(self.command, self.path, body, headers)
             answer = upstream.getresponse()
-            body = answer.read()
+            content = answer.read()
         except (OSError, http.client.HTTPException):
             self.send_error(502)
             return
@@ -83,9 +106,9 @@ class Relay(BaseHTTPRequestHandler):
         for name, value in answer.getheaders():
             if name.lower() not in NOT_PASSED_ON:
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(content)
 
     def log_message(self, *_) -> None:
         pass

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -33,9 +35,47 @@ class Installation:
             raise Unavailable(f"{Path(command[0]).name} was not done within {INSTALL_SECONDS} s") from None
 
 
+@dataclass(frozen=True)
+class Way:
+    """How the guarded API asks: the arguments that say so, and the secret that they leave out."""
+
+    name: str
+    arguments: list[str]
+    secret: str | None = None
+    wrong: list[str] | None = None
+    """The same with a proof that is somebody else's, where there is no secret to be mistaken."""
+    is_told: bool = True
+    """Whether the server says 401 to a wrong secret. With 400, which RFC 6749 s5.2 allows too, the API does not look for another."""
+
+    def mistaken(self) -> Way | None:
+        if self.secret is not None:
+            return replace(self, secret=f"not the {self.secret}")
+        return self.wrong and replace(self, arguments=self.wrong)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a server does when it is asked about tokens."""
+
+    about_jwts: bool = True
+    """It answers for its JWTs too."""
+    names_audience: bool = True
+    signs_refusals: bool = True
+    """Where it signs its answers, it signs too that a token is not active."""
+    leaves_out: str = ""
+    """What its answers do not say, and the API has to be told to accept."""
+
+
 class Server:
     name: ClassVar[str]
     algorithms: ClassVar[tuple[str, ...]]
+    turns_keys: ClassVar[bool] = False
+    """It turns its keys over when it is told to, under algorithms that include those that the checks turn."""
+    demands: ClassVar[tuple[str, ...]] = ()
+    """What the API has to be told of its JWTs."""
+    endpoint: ClassVar[str]
+    """Where it is asked, below the issuer's URL."""
+    asked: ClassVar[Asked]
 
     port: int
     """Where it is on loopback. Tokens are fetched from there, so that a cut proxy keeps nobody from having one."""
@@ -55,6 +95,22 @@ class Server:
     def token(self, algorithm: str, scope: str = f"{READ} {WRITE}", audience: str | None = None) -> str:
         """A genuine token, by the key that signs with this algorithm."""
         raise NotImplementedError
+
+    def opaque(self, scope: str = f"{READ} {WRITE}", audience: str | None = None) -> str:
+        """A genuine token that the server has to be asked about."""
+        raise NotImplementedError
+
+    def revoke(self, token: str) -> None:
+        """Takes back a token, of either kind."""
+        raise NotImplementedError
+
+    def ways(self) -> list[Way]:
+        """All ways to prove who asks. The first is the plainest."""
+        raise NotImplementedError
+
+    def signed(self) -> list[tuple[Way, bool]]:
+        """Ways to ask for signed answers, and whether the API is to take what comes."""
+        return []
 
     def publish(self, algorithm: str) -> str:
         """Puts another key into the set and returns its `kid`. It signs nothing yet."""
@@ -77,6 +133,12 @@ def ask_for_token(url: str, client: str, secret: str, form: dict[str, str]) -> s
     return json.loads(answer)["access_token"]
 
 
+def ask_to_revoke(url: str, client: str, secret: str, token: str) -> None:
+    """RFC 7009 s2.1."""
+    basic = base64.b64encode(f"{client}:{secret}".encode()).decode()
+    send(url, "POST", urllib.parse.urlencode({"token": token}).encode(), {"Authorization": f"Basic {basic}"})
+
+
 def send(url: str, method: str = "GET", body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
     request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
     try:
@@ -86,6 +148,29 @@ def send(url: str, method: str = "GET", body: bytes | None = None, headers: dict
         raise Trouble(f"{method} {url}: {error.code} {error.read()[:300]!r}") from None
     except OSError as error:
         raise Trouble(f"{method} {url}: {error}") from None
+
+
+def openssl(*arguments: str | Path) -> None:
+    code, output = run(["openssl", *arguments], 20)
+    if code:
+        raise Trouble(f"openssl {arguments[0]}: {output}")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def answers(url: str) -> bool | None:
+    """Whether somebody listens there; nothing if not, as `Process.wait_for` wants it."""
+    try:
+        with DIRECT.open(url, timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return None
 
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))

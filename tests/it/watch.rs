@@ -2,7 +2,7 @@
 
 mod counted;
 mod faults;
-mod recorder;
+pub(crate) mod recorder;
 mod restored;
 mod told;
 
@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use scopegate::{
-    Event, FetchCause, FetchOutcome, Issuer, IssuerId, Judged, KeySet, KeyState, MetricsObserver, Observe,
-    TracingObserver, Validator,
+    Event, FetchCause, FetchOutcome, IntrospectionOutcome, Issuer, IssuerId, Judged, KeySet, KeyState, MetricsObserver,
+    Observe, TracingObserver, Validator,
 };
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -27,7 +27,7 @@ const A: &str = "https://a.example.test";
 
 /// A subscriber that writes everything down: an event as `LEVEL target name (span) fields`, a span when it is opened and closed.
 #[derive(Clone, Default)]
-struct Log(Arc<Lines>);
+pub(crate) struct Log(Arc<Lines>);
 
 #[derive(Default)]
 struct Lines {
@@ -41,7 +41,7 @@ impl Log {
         self.0.said.lock().unwrap().push(line);
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.0.said.lock().unwrap().clone()
     }
 
@@ -111,7 +111,7 @@ impl Visit for Fields {
 
 /// Both observers, heard by a log and a recorder of the test's own: those that the program installs are for all its tests.
 #[derive(Debug)]
-struct Watched {
+pub(crate) struct Watched {
     dispatch: Dispatch,
     kept: Kept,
     tracing: TracingObserver,
@@ -119,7 +119,7 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(subscriber: impl Into<Dispatch>, kept: &Kept, most_issuers: usize) -> Arc<Self> {
+    pub(crate) fn new(subscriber: impl Into<Dispatch>, kept: &Kept, most_issuers: usize) -> Arc<Self> {
         let metrics = metrics::with_local_recorder(kept, || MetricsObserver::new().issuers_at_most(most_issuers));
         let (dispatch, kept) = (subscriber.into(), kept.clone());
         Arc::new(Self { dispatch, kept, tracing: TracingObserver::new(), metrics })
@@ -183,6 +183,14 @@ fn ended(cause: FetchCause, outcome: FetchOutcome) -> Event {
 
 fn failed(words: &str) -> FetchOutcome {
     FetchOutcome::Failed { kind: "status", error: broken(words), next_try: seconds(2) }
+}
+
+fn introspected(outcome: IntrospectionOutcome) -> Event {
+    Event::Introspected { issuer: a(), took: Duration::from_millis(250), outcome }
+}
+
+fn unanswered(words: &str) -> IntrospectionOutcome {
+    IntrospectionOutcome::Failed { kind: "status", error: broken(words) }
 }
 
 fn turned(before: KeyState, after: KeyState) -> Event {

@@ -32,6 +32,7 @@ impl Wire {
             self.send(&issuer, order);
         }
         self.ask_anew_where_there_is_a_place(now);
+        nap = nap.min(self.end_late_questions(now));
         nap = nap.min(self.keep(now).unwrap_or(nap));
         for slot in self.slots.values() {
             nap = nap.min(slot.next_wake(now).unwrap_or(nap));

@@ -7,8 +7,12 @@
 //! 3. Whom a request asks about and for whom there is no place is not asked, and owes nothing for it. The program that asks for
 //!    all keys anew waits until there is a place, and its time begins then.
 //! 4. First keys need no place: how many newcomers there are is bounded where they are resolved.
+//! 5. Of questions about tokens, too, resolved issuers have so many open at a time in all, parted in the same way; and none of them has
+//!    more than it leaves to the others.
+//! 6. Of callbacks for secrets, which may hang, resolved issuers have so many running at a time, and each holds a thread.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::keys::refresh::Order;
@@ -37,6 +41,14 @@ impl Wire {
         }
     }
 }
+
+/// Questions about tokens that are open to resolved issuers in all, where the last one came to something or there was none.
+const QUESTIONS: usize = 256;
+/// The same where the last one has failed.
+const QUESTIONS_TO_FAILING: usize = 64;
+
+/// Callbacks for secrets of resolved issuers that run at a time.
+pub(super) const CALLBACKS: usize = 16;
 
 /// Those that are on their way, by slot and order.
 #[derive(Default)]
@@ -88,4 +100,74 @@ impl InFlight {
 
 fn place(slot: &Slot, taken: &HashSet<(u64, u64)>) -> Place {
     if slot.is_resolved && taken.len() >= AT_A_TIME { Place::Taken } else { Place::Left }
+}
+
+/// Places for questions about tokens.
+pub(super) struct Questions {
+    healthy: Seats,
+    failing: Seats,
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self { healthy: Seats::new(QUESTIONS), failing: Seats::new(QUESTIONS_TO_FAILING) }
+    }
+}
+
+impl Questions {
+    /// A place for an issuer that has so many open already, if there is one.
+    pub(super) fn seat(&self, is_failing: bool, open: usize) -> Option<Seat> {
+        let seats = if is_failing { &self.failing } else { &self.healthy };
+        // Invariant 5: one that takes all it can get has half, two have a third each, and so on.
+        if open >= seats.left() { None } else { seats.take() }
+    }
+}
+
+/// So many at a time.
+pub(super) struct Seats {
+    /// Every seat that is taken holds one.
+    taken: Arc<()>,
+    most: usize,
+}
+
+/// One that is taken, until this is dropped.
+pub(super) struct Seat(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+
+impl Seats {
+    pub(super) fn new(most: usize) -> Self {
+        Self { taken: Arc::default(), most }
+    }
+
+    fn left(&self) -> usize {
+        self.most.saturating_sub(Arc::strong_count(&self.taken).saturating_sub(1))
+    }
+
+    pub(super) fn take(&self) -> Option<Seat> {
+        (self.left() > 0).then(|| Seat(Arc::clone(&self.taken)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_has_more_than_it_leaves_and_those_that_fail_have_places_of_their_own() {
+        let questions = Questions::default();
+        let mut seats = Vec::new();
+        let mut take = |is_failing| {
+            let mut own = 0;
+            while let Some(seat) = questions.seat(is_failing, own) {
+                seats.push(seat);
+                own += 1;
+            }
+            own
+        };
+        assert_eq!([take(false), take(false), take(false)], [128, 64, 32]);
+        assert_eq!([take(true), take(true)], [32, 16]);
+        assert_eq!((0..1_000).map(|_| take(false)).sum::<usize>(), 32, "all are taken");
+        assert_eq!((0..1_000).map(|_| take(true)).sum::<usize>(), 16);
+        seats.clear();
+        assert!(questions.seat(false, 0).is_some() && questions.seat(true, 0).is_some());
+    }
 }

@@ -12,14 +12,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Timestamp;
 use crate::decision::{Need, Supply};
+use crate::introspection::memory::{FlightId, TokenText};
 use crate::issuer_id::IssuerId;
 use crate::keys::refresh::Order;
-use crate::keys::store::Cause;
+use crate::reason::Cause;
 use crate::tenants::{Directory, Question};
+use crate::wire::driver::desk::Ready;
 use crate::wire::driver::hand_over::{HandOver, Sender, Started, Unread};
 use crate::wire::driver::resolving::Resolved;
 use crate::wire::driver::slot::Arrival;
 use crate::wire::driver::{Patience, Plan, Wire, unreachable};
+use crate::wire::fetch::FetchError;
 
 /// By how much the two clocks may drift apart, in milliseconds, before that means that one was set, or the computer slept.
 const DRIFT: u64 = 2000;
@@ -52,6 +55,20 @@ pub(super) enum Message {
     LeftoversForgotten,
     Kept {
         result: Result<(), Cause>,
+    },
+    /// It was found out what it takes to ask an issuer about tokens.
+    Prepared {
+        issuer: IssuerId,
+        asker: u64,
+        found: Result<Ready, FetchError>,
+    },
+    /// An issuer has answered what it was asked about a token.
+    Answered {
+        issuer: IssuerId,
+        asker: u64,
+        token: TokenText,
+        id: FlightId,
+        outcome: Result<Vec<u8>, FetchError>,
     },
     ClockTurned,
 }
@@ -228,6 +245,14 @@ impl Answer {
             }
         })
         .await
+    }
+}
+
+/// Tells all who wait, if anybody does.
+pub(super) fn answer(replies: impl IntoIterator<Item = oneshot::Sender<Supply>>, supply: &Supply) {
+    for reply in replies {
+        // Who has given up waiting hears nothing.
+        let _ = reply.send(supply.clone());
     }
 }
 

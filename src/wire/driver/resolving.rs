@@ -19,10 +19,10 @@ use crate::decision::Supply;
 use crate::issuer::{Defaults, Issuer};
 use crate::issuer_id::IssuerId;
 use crate::keys::refresh::LONGEST_NAP;
-use crate::keys::store::Cause;
 use crate::observe::Event;
+use crate::reason::Cause;
 use crate::tenants::{Admission, Directory, Outdated, Question, Tenants};
-use crate::wire::driver::inbox::Message;
+use crate::wire::driver::inbox::{Message, answer};
 use crate::wire::driver::telling::tell_restored;
 use crate::wire::driver::{MOST_WAITING, Wire, unreachable};
 use crate::wire::fetch::FetchError;
@@ -65,7 +65,7 @@ impl Wire {
     pub(super) fn resolve(&mut self, name: Box<str>, reply: Option<oneshot::Sender<Supply>>, now: Timestamp) {
         let Some((_, directory)) = &self.plan.tenants else { return };
         if !directory.is_unknown(&name, now) {
-            return answer(reply, Supply::Resolved);
+            return answer(reply, &Supply::LookAgain);
         }
         let is_saved = self.plan.leftovers.has(&name);
         if self.resolving.ask(&name, reply, is_saved, now) {
@@ -95,7 +95,7 @@ impl Wire {
         if self.resolving.is_nobodys(&name) && directory.read().get(&name).is_none() {
             // It has left since it was asked about again, and nobody wants it back.
             let _ = directory.close(&name, question);
-            return self.resolving.settle(&name, &Supply::Resolved);
+            return self.resolving.settle(&name, &Supply::LookAgain);
         }
         let answered = (&*name, question);
         let supply = match judge(answered, answer, (&tenants, &directory), &self.plan.defaults, now) {
@@ -114,9 +114,16 @@ impl Wire {
                     }
                     self.news.tell(|| Event::IssuerResolved { issuer: issuer.rules.issuer.clone() });
                 }
-                Supply::Resolved
+                Supply::LookAgain
             }
-            Word::Renewed => Supply::Resolved,
+            Word::Renewed => {
+                let table = directory.read();
+                // Its keys stay; what it is asked by may be another secret.
+                if let Some(issuer) = table.get(&name) {
+                    self.open_desk(issuer);
+                }
+                Supply::LookAgain
+            }
             Word::Refused { withdrawn, error } => {
                 if let Some(error) = error {
                     self.news.tell(|| Event::ResolverFailed { error });
@@ -126,7 +133,7 @@ impl Wire {
                 if withdrawn.is_some() || was_saved {
                     self.forgotten(&name);
                 }
-                Supply::Resolved
+                Supply::LookAgain
             }
             Word::Failed(error) => {
                 self.resolving.bar(&name, Arc::clone(&error), now);
@@ -140,6 +147,7 @@ impl Wire {
 
     /// An issuer makes room for another. It may be back in a moment, so it is not asked more often for that.
     fn let_go(&mut self, issuer: &IssuerId, now: Timestamp) {
+        self.desks.remove(issuer);
         let Some(slot) = self.slots.remove(issuer) else { return };
         self.let_go.retain(|_, (_, restraint)| restraint.is_current(now));
         if let Some(restraint) = slot.refresh.into_restraint(now).filter(|_| self.let_go.len() < MOST_LET_GO) {
@@ -158,7 +166,11 @@ impl Wire {
         }
         self.keep_without_what_was_taken_back();
         let is_back = self.plan.tenants.as_ref().is_some_and(|(_, directory)| directory.read().get(name).is_some());
-        if !is_back && let Some((issuer, _)) = self.slots.remove_entry(name) {
+        if is_back {
+            return;
+        }
+        let desk = self.desks.remove_entry(name).map(|(issuer, _)| issuer);
+        if let Some(issuer) = self.slots.remove_entry(name).map(|(issuer, _)| issuer).or(desk) {
             self.news.tell(|| Event::IssuerWithdrawn { issuer });
         }
     }
@@ -202,14 +214,14 @@ impl Resolving {
     fn ask(&mut self, name: &str, reply: Option<oneshot::Sender<Supply>>, is_saved: bool, now: Timestamp) -> bool {
         if let Some(asked) = self.asked.get_mut(name) {
             if asked.is_late || asked.waiting.len() >= MOST_WAITING {
-                answer(reply, unreachable("the resolver has not answered yet"));
+                answer(reply, &unreachable("the resolver has not answered yet"));
             } else {
                 asked.waiting.extend(reply);
             }
             return false;
         }
         if let Some(failed) = self.failed.get(name).filter(|failed| now.uptime() < failed.until) {
-            answer(reply, Supply::Unreachable(Cause::clone(&failed.error)));
+            answer(reply, &Supply::Unreachable(Cause::clone(&failed.error)));
             return false;
         }
         let owed = EARNED.saturating_mul(BURST.saturating_sub(1));
@@ -220,7 +232,7 @@ impl Resolving {
             (About::Newcomer, is_earned && self.count(About::Newcomer) < AT_A_TIME)
         };
         if !is_left {
-            answer(reply, Supply::BudgetSpent);
+            answer(reply, &Supply::BudgetSpent);
             return false;
         }
         if !is_saved {
@@ -275,9 +287,7 @@ impl Resolving {
 
     /// Tells everybody what became of a name.
     fn settle(&mut self, name: &str, supply: &Supply) {
-        for reply in self.asked.remove(name).into_iter().flat_map(|asked| asked.waiting) {
-            let _ = reply.send(supply.clone());
-        }
+        answer(self.asked.remove(name).into_iter().flat_map(|asked| asked.waiting), supply);
     }
 
     /// Says how long until somebody has waited long enough, and how many questions have just turned out to take too long.
@@ -289,9 +299,7 @@ impl Resolving {
             if left.is_zero() {
                 asked.is_late = true;
                 late = late.saturating_add(1);
-                for reply in asked.waiting.drain(..) {
-                    answer(Some(reply), unreachable(LATE));
-                }
+                answer(asked.waiting.drain(..), &unreachable(LATE));
             } else {
                 nap = Some(left.min(nap.unwrap_or(left)));
             }
@@ -302,13 +310,6 @@ impl Resolving {
 
 /// What those are told who have waited long enough.
 const LATE: &str = "the resolver did not answer within 5 s";
-
-/// Tells whoever waits, if anybody does.
-pub(super) fn answer(reply: Option<oneshot::Sender<Supply>>, supply: Supply) {
-    if let Some(reply) = reply {
-        let _ = reply.send(supply);
-    }
-}
 
 /// What the resolver's answer comes to.
 enum Word {

@@ -96,7 +96,8 @@ struct Life {
 
 impl Life {
     fn new(seed: u64, is_told: bool) -> Self {
-        let defaults = Defaults { audiences: vec![API.to_owned()], leeway: LEEWAY, max_stale: MAX_STALE };
+        let defaults =
+            Defaults { audiences: vec![API.to_owned()], leeway: LEEWAY, max_stale: MAX_STALE, numbers: Arc::default() };
         let issuer = |name: &str| Issuer::jwks(name, format!("{name}/keys")).algorithms([Algorithm::Ed25519]);
         let issuers: Arc<[TrustedIssuer]> = ISSUERS.iter().map(|name| issuer(name).build(&defaults).unwrap()).collect();
         let clock = Arc::new(Hand(Mutex::new(Timestamp::new(BEGIN, Duration::from_secs(100)))));
@@ -107,6 +108,7 @@ impl Life {
             issuers: Arc::clone(&issuers),
             tenants: None,
             defaults,
+            memory: Arc::new(Memory::nothing()),
             listeners: Listeners::default(),
             restored: [].into(),
             first: Arc::new(Once::new()),
@@ -123,7 +125,7 @@ impl Life {
         let mut wire = Wire::new(plan, post, unread.unwrap(), Watch::new(0));
         // Without chance of its own, so that one seed is one life.
         wire.slots.values_mut().for_each(|slot| slot.refresh = Refresh::new(seed, MAX_STALE));
-        let trusted = Trusted { issuers, resolved: None, leeway: LEEWAY, max_token: 4096 };
+        let trusted = Trusted::by_name(issuers, LEEWAY, 4096);
         let chance = Jitter(seed.wrapping_mul(0x5851_F42D_4C95_7F2D));
         Self {
             wire,
@@ -284,7 +286,11 @@ impl Life {
     fn ask(&mut self, need: Need, presented: Option<Presented>) {
         let limit = match need {
             Need::UnknownKey { .. } | Need::RenamedKey { .. } => Duration::from_secs(1),
-            Need::Keys { .. } | Need::Fresh { .. } | Need::Issuer { .. } => Duration::from_secs(5),
+            Need::Keys { .. }
+            | Need::Fresh { .. }
+            | Need::Issuer { .. }
+            | Need::Introspection { .. }
+            | Need::Asking { .. } => Duration::from_secs(5),
         };
         let (reply, answer) = oneshot::channel();
         let question = Message::Needed { need, patience: Patience::OneAnswer, reply: Some(reply) };
@@ -323,6 +329,11 @@ impl Life {
         }
         self.wire.do_what_is_due();
         self.listen();
+        // Who looked again may have asked again.
+        while let Ok(message) = self.messages.try_recv() {
+            self.read(message);
+            self.listen();
+        }
     }
 
     /// I13.
@@ -331,9 +342,12 @@ impl Life {
         for mut caller in mem::take(&mut self.callers) {
             match caller.answer.try_recv() {
                 Ok(supply) => {
-                    if let Some(presented) = &caller.presented {
-                        let again = self.judge(presented, Some(&supply), caller.since);
-                        assert!(again.is_none(), "asked for again after an answer");
+                    if let Some(presented) = caller.presented.take()
+                        && let Some(need) = self.judge(&presented, Some(&supply), caller.since)
+                    {
+                        // Who joined others has not had the issuer asked.
+                        assert!(matches!(supply, Supply::LookAgain), "asked for again after an answer");
+                        self.ask(need, Some(presented));
                     }
                     self.seen.note("answered");
                 }

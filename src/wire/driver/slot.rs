@@ -15,8 +15,9 @@ use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
 use crate::keys::refresh::{Contents, Order, Outcome, Refresh, Unknown, Word, as_long_as_is_sane};
 use crate::keys::remote::{Found, Fresh, Known, Loaded, Vouched, Wanted};
-use crate::keys::store::{Cause, KeyStore, Remote};
+use crate::keys::store::{KeyStore, Remote};
 use crate::observe::FetchCause;
+use crate::reason::Cause;
 use crate::wire::discovery::Forms;
 use crate::wire::driver::in_flight::{InFlight, Place};
 use crate::wire::fetch::FetchError;
@@ -238,9 +239,9 @@ impl Slot {
         // Whoever joins an order that is open needs no place.
         let is_free = !self.refresh.is_fetching();
         let unknown = match need {
-            Need::Keys { .. } | Need::Issuer { .. } => {
+            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } | Need::Asking { .. } => {
                 if self.refresh.usable(now) {
-                    return Step::Settled(Supply::Fetched);
+                    return Step::Settled(Supply::LookAgain);
                 }
                 let order = self.refresh.need_keys(now);
                 return self.ordered_or_joined(order);

@@ -92,7 +92,12 @@ struct Stage {
 
 impl Stage {
     fn new(seed: u64, cancellations: Cancellations) -> Self {
-        let defaults = Defaults { audiences: vec!["a".to_owned()], leeway: Duration::ZERO, max_stale: MAX_STALE };
+        let defaults = Defaults {
+            audiences: vec!["a".to_owned()],
+            leeway: Duration::ZERO,
+            max_stale: MAX_STALE,
+            numbers: Arc::default(),
+        };
         let issuer = Issuer::jwks(IDENTIFIER, "https://id.example.com/keys").build(&defaults).unwrap();
         let clock = Arc::new(Hand(Mutex::new(Timestamp::new(1_700_000_000_000, Duration::from_secs(1)))));
         let plan = Plan {
@@ -101,6 +106,7 @@ impl Stage {
             issuers: [issuer].into(),
             tenants: None,
             defaults,
+            memory: Arc::new(Memory::nothing()),
             listeners: Listeners::default(),
             restored: [].into(),
             first: Arc::new(Once::new()),
@@ -168,7 +174,7 @@ impl Stage {
             let (reply, mut answer) = oneshot::channel();
             let need = Need::Keys { issuer: self.wire.slots.keys().next().unwrap().clone() };
             self.wire.read(Message::Needed { need, patience: Patience::OneAnswer, reply: Some(reply) });
-            if matches!(answer.try_recv(), Ok(Supply::Fetched)) {
+            if matches!(answer.try_recv(), Ok(Supply::Fetched | Supply::LookAgain)) {
                 return;
             }
             self.pass(Duration::from_secs(1));
@@ -245,7 +251,7 @@ impl Stage {
         for caller in &mut self.callers {
             let Some(answer) = &mut caller.answer else { continue };
             let heard = match answer.try_recv() {
-                Ok(Supply::Fetched | Supply::Resolved) => "fetched",
+                Ok(Supply::Fetched | Supply::LookAgain | Supply::Answered(_)) => "fetched",
                 Ok(Supply::BudgetSpent) => "budget spent",
                 Ok(Supply::Unreachable(_)) => "unreachable",
                 Err(oneshot::error::TryRecvError::Closed) => panic!("somebody was left without an answer"),

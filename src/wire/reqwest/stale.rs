@@ -18,9 +18,9 @@ tokio::task_local! {
 
 /// Sends the request, and once more if the first try broke off on a kept connection. The client needs [`Watch`].
 ///
-/// Only what may be done twice is done twice (RFC 9110 s9.2.2).
-pub(super) async fn send(client: &Client, request: Request) -> reqwest::Result<Response> {
-    let again = if request.method().is_idempotent() { request.try_clone() } else { None };
+/// Only what may be done twice is done twice.
+pub(super) async fn send(client: &Client, request: Request, is_repeatable: bool) -> reqwest::Result<Response> {
+    let again = if is_repeatable { request.try_clone() } else { None };
     let first = async { (client.execute(request).await, CONNECTED.with(Cell::get)) };
     match (CONNECTED.scope(Cell::new(false), first).await, again) {
         ((Err(error), false), Some(again)) if error.is_request() && !error.is_timeout() => client.execute(again).await,

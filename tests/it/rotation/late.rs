@@ -75,3 +75,22 @@ fn keys_that_arrive_late_end_the_failures_before_them() {
     assert_eq!((health.failures, health.last_error.map(|error| error.to_string())), (0, None));
     assert!(world.check(&token).is_ok());
 }
+
+#[test]
+fn who_joins_a_fetch_of_the_first_keys_that_is_older_than_his_key_has_the_issuer_asked_for_it() {
+    let world = World::new();
+    world.issuer.script(Fault::delay(seconds(1)).at(Endpoint::Jwks).times(1));
+    let old = world.token().mint();
+    let mut first: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(world.validate(&old));
+    assert!(waits(&mut first));
+    // What is on its way is the set without the key that signs from here on.
+    soon("the first keys are asked for", || world.asked().1 == 1);
+    world.issuer.rotate();
+    let new = world.token().mint();
+    let mut second: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(world.validate(&new));
+    assert!(waits(&mut second));
+    world.keys_arrive();
+    assert!(block_on(second).is_ok());
+    assert_eq!(world.asked().1, 2);
+    drop(first);
+}

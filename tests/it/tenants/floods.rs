@@ -253,9 +253,14 @@ fn of_those_that_are_due_at_once_64_are_asked_at_a_time_and_those_that_hang_hold
     assert_eq!((asked(hanging, 2), asked(well, 2)), (64, 0));
     world.tenants.iter().for_each(|tenant| assert!(world.check(&tenant.token().scope("read").mint()).is_ok()));
 
+    // A thread that is late must not find that its questions were given up, so the clock is turned no more than it takes.
+    let have_had_their_turn = || asked(hanging, 2) == 130 && asked(well, 2) == 70;
     soon("the others have their turn", || {
         world.clock.advance(seconds(1));
-        asked(hanging, 2) == 130 && asked(well, 2) == 70
+        (0..100).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            have_had_their_turn()
+        })
     });
     let health = world.validator.health();
     let fails = |tenant: &&TestIssuer| health.issuer(tenant.id()).is_some_and(|issuer| issuer.failures > 0);

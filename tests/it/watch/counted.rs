@@ -1,7 +1,7 @@
 //! What `metrics` is told.
 
 use scopegate::testing::{Fault, TestClock};
-use scopegate::{Credentials, Reason, Requirement, ScopePolicy};
+use scopegate::{Credentials, IntrospectionOutcome, Reason, Requirement, ScopePolicy, Spared};
 
 use super::*;
 use crate::rotation::{issuer, read, soon};
@@ -20,7 +20,7 @@ fn observer(kept: &Kept) -> MetricsObserver {
 /// Four series, one for each state.
 fn states(state: &str) -> Vec<(String, f64)> {
     let one = |each: &&str| (format!("scopegate_keys_state{{issuer={A:?},state={each:?}}}"), f64::from(*each == state));
-    ["never_loaded", "fresh", "stale", "expired"].iter().map(one).collect()
+    ["never_loaded", "fresh", "stale", "expired", "not_needed"].iter().map(one).collect()
 }
 
 #[test]
@@ -29,6 +29,10 @@ fn every_event_has_its_series() {
     let fetches = |cause: &str, outcome: &str| {
         let fetches = format!("scopegate_key_fetches_total{{cause={cause:?},issuer={A:?},outcome={outcome:?}}}");
         vec![(fetches, 1.0), (own("scopegate_key_fetch_duration_seconds_count"), 1.0)]
+    };
+    let questions = |outcome: &str| {
+        let questions = format!("scopegate_introspections_total{{issuer={A:?},outcome={outcome:?}}}");
+        vec![(questions, 1.0), (own("scopegate_introspection_duration_seconds_count"), 1.0)]
     };
     let one = |name: &str| vec![(name.to_owned(), 1.0)];
     let keys_changed = Event::KeysChanged { issuer: a(), before: set(&["one"]), after: set(&["two", "three"]) };
@@ -76,6 +80,16 @@ fn every_event_has_its_series() {
         (Event::IssuerWithdrawn { issuer: a() }, one(r#"scopegate_resolved_issuers_total{change="withdrawn"}"#)),
         (Event::ResolverFailed { error: broken("no") }, one("scopegate_resolver_failures_total{}")),
         (Event::SaveFailed { error: broken("no") }, one("scopegate_key_save_failures_total{}")),
+        (introspected(IntrospectionOutcome::Active), questions("active")),
+        (introspected(IntrospectionOutcome::Refused(Reason::Inactive)), questions("inactive")),
+        (introspected(IntrospectionOutcome::Refused(Reason::WrongAudience)), questions("wrong_audience")),
+        (introspected(IntrospectionOutcome::Forgotten), questions("forgotten")),
+        (introspected(unanswered("503")), questions("status")),
+        (
+            Event::IntrospectionHalted { issuer: a(), why: Spared::Breaker },
+            one(&format!(r#"scopegate_introspection_halts_total{{issuer={A:?},why="breaker"}}"#)),
+        ),
+        (Event::IntrospectionResumed { issuer: a() }, Vec::new()),
         (Event::Lost { events: 7 }, vec![("scopegate_events_lost_total{}".to_owned(), 7.0)]),
     ];
     for (event, expected) in rows {
@@ -122,7 +136,7 @@ fn every_reason_is_there_from_the_start_at_zero() {
     let kept = Kept::default();
     let _observer = observer(&kept);
     let reasons: Vec<_> = kept.scrape().into_iter().filter(|(name, _)| name.contains("judged_total")).collect();
-    assert_eq!(reasons.len(), 22, "21 reasons, and accepted: {reasons:?}");
+    assert_eq!(reasons.len(), 25, "24 reasons, and accepted: {reasons:?}");
     assert!(reasons.iter().all(|(_, count)| *count == 0.0));
     for reason in [Reason::NoCredentials, Reason::Unbound, Reason::Misconfigured] {
         assert!(reasons.iter().any(|(name, _)| name.contains(&format!("reason={:?}", reason.label()))), "{reason}");

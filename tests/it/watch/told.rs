@@ -1,5 +1,7 @@
 //! What `tracing` is told.
 
+use scopegate::{IntrospectionOutcome, Reason, Spared};
+
 use super::*;
 
 /// What is told of one event, by an observer that has heard nothing else.
@@ -75,6 +77,46 @@ fn every_event_has_its_level_its_target_its_name_and_its_fields() {
         (
             Event::Lost { events: 7 },
             "WARN scopegate::keys lost: message=events were lost: the listener takes too long events=7".to_owned(),
+        ),
+    ];
+    for (event, line) in rows {
+        assert_eq!(told(&event), [line], "{event:?}");
+    }
+}
+
+#[test]
+fn a_question_about_a_token_is_told_without_the_token() {
+    let issuer = format!("issuer={A:?}");
+    let rows = [
+        (
+            introspected(IntrospectionOutcome::Active),
+            format!(
+                r#"DEBUG scopegate::introspection introspected: message=the issuer was asked about a token {issuer} took_seconds=0.25 outcome="active""#
+            ),
+        ),
+        (
+            introspected(IntrospectionOutcome::Refused(Reason::Inactive)),
+            format!(
+                r#"DEBUG scopegate::introspection introspected: message=the issuer was asked about a token {issuer} took_seconds=0.25 outcome="inactive""#
+            ),
+        ),
+        (
+            introspected(unanswered("503")),
+            format!(
+                r#"WARN scopegate::introspection introspection_failed: message=the issuer did not say what a token is worth {issuer} took_seconds=0.25 outcome="status" error="503""#
+            ),
+        ),
+        (
+            Event::IntrospectionHalted { issuer: a(), why: Spared::RetryAfter },
+            format!(
+                r#"WARN scopegate::introspection introspection_halted: message=the issuer is not asked about tokens for a while {issuer} why="retry_after""#
+            ),
+        ),
+        (
+            Event::IntrospectionResumed { issuer: a() },
+            format!(
+                r#"INFO scopegate::introspection introspection_resumed: message=the issuer is asked about tokens again {issuer}"#
+            ),
         ),
     ];
     for (event, line) in rows {

@@ -201,7 +201,7 @@ impl Life {
         let now = self.now();
         let credentials = Credentials::bearer(&*presented.text);
         let (reason, need) = match decide(&self.trusted, &credentials, &self.demand, supply, now) {
-            Verdict::Known(Ok(_)) => (None, None),
+            Verdict::Known(Ok(_)) | Verdict::Fading(..) => (None, None),
             Verdict::Known(Err(refusal)) => (Some(refusal.reason), None),
             Verdict::Wanted(need, refusal) => (Some(refusal.reason), Some(need)),
         };
@@ -211,10 +211,11 @@ impl Life {
         let held = self.installed(issuer).map(|set| self.set(issuer, set)).unwrap_or_default();
         let named = presented.key.and_then(|key| held.into_iter().find(|held| held.name == key.name));
         self.note(|| format!("  judged {reason:?} {need:?}; expired {has_expired}, age {age:?}, {named:?}"));
-        // Whoever has waited was worth it, and is not asked again.
-        let is_worth_asking = !has_expired && supply.is_none();
+        // Whoever has waited was worth it, and is not asked again, unless others had asked for what he waited for.
+        let may_ask = matches!(supply, None | Some(Supply::LookAgain));
+        let is_worth_asking = !has_expired && may_ask;
         let what = match (age, named) {
-            (None, _) if has_expired && supply.is_none() => (reason == Some(Reason::Expired)).then_some("expired"),
+            (None, _) if has_expired && may_ask => (reason == Some(Reason::Expired)).then_some("expired"),
             // I1, I11.
             (None, _) => (reason == Some(Reason::KeysUnavailable)).then_some("no keys"),
             // I7, and the accepting side.
@@ -226,7 +227,7 @@ impl Life {
             (Some(_), Some(_)) => (reason == Some(Reason::BadSignature)).then_some("bad signature"),
             (Some(age), None) => match reason {
                 Some(Reason::KeysUnavailable) => Some("undecided"),
-                Some(Reason::Expired) if has_expired && supply.is_none() => Some("expired"),
+                Some(Reason::Expired) if has_expired && may_ask => Some("expired"),
                 // I11: the issuer has said so a moment ago, or since this was asked.
                 Some(Reason::UnknownKey) if age <= JUDGED_FOR || self.was_vouched_since(issuer, since) => {
                     Some("unknown key")

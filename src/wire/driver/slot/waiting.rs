@@ -51,7 +51,11 @@ impl Waiting {
     const fn limit(&self) -> Duration {
         match (self.patience, &self.need) {
             (Patience::Until(limit) | Patience::Success(limit), _) => limit,
-            (Patience::OneAnswer, Need::Keys { .. } | Need::Fresh { .. } | Need::Issuer { .. }) => WAIT_FOR_KEYS,
+            // A word on a token and a resolved issuer are not asked for here.
+            (Patience::OneAnswer, Need::Keys { .. } | Need::Fresh { .. }) => WAIT_FOR_KEYS,
+            (Patience::OneAnswer, Need::Issuer { .. } | Need::Introspection { .. } | Need::Asking { .. }) => {
+                WAIT_FOR_KEYS
+            }
             (Patience::OneAnswer, Need::UnknownKey { .. } | Need::RenamedKey { .. }) => WAIT_FOR_UNKNOWN_KEY,
         }
     }
@@ -110,6 +114,10 @@ impl Slot {
                     continue;
                 }
                 (Some(error), _) => Supply::Unreachable(Arc::<FetchError>::clone(error)),
+                // Who joined an order for the first keys has not had the issuer asked: a key that is missing may be asked for.
+                (None, None) if matches!(waiting.need, Need::Keys { .. }) && self.brought(&waiting.need, now) => {
+                    Supply::LookAgain
+                }
                 (None, _) if self.brought(&waiting.need, now) => Supply::Fetched,
                 (None, Some(awaited)) if awaited <= order.id => self.word_on(&waiting.need),
                 (None, _) => match self.step(&waiting.need, places, now) {
@@ -140,7 +148,9 @@ impl Slot {
     /// Whether the keys at hand answer the need.
     fn brought(&self, need: &Need, now: Timestamp) -> bool {
         match need {
-            Need::Keys { .. } | Need::Issuer { .. } => self.refresh.usable(now),
+            Need::Keys { .. } | Need::Issuer { .. } | Need::Introspection { .. } | Need::Asking { .. } => {
+                self.refresh.usable(now)
+            }
             // What was fetched for an order that is older than the question may be older too.
             Need::Fresh { .. } | Need::RenamedKey { .. } => false,
             Need::UnknownKey { kid, .. } => kid.as_deref().is_some_and(|kid| self.has(kid)),

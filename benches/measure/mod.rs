@@ -1,0 +1,128 @@
+//! How the benchmarks measure: contenders in turn, and medians.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::signature::{self as sig, ParsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderValue};
+use scopegate::testing::{TestIssuer, TestToken};
+use scopegate::{Algorithm, Credentials, Requirement, Validator};
+
+pub(crate) const AUDIENCE: &str = "https://api.example.com";
+pub(crate) const ROUNDS: usize = 41;
+
+/// One thing that is measured.
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    pub(crate) run: Box<dyn FnMut()>,
+    /// Nanoseconds a run, one figure a round.
+    figures: Vec<f64>,
+}
+
+impl Contender {
+    pub(crate) fn new(name: &'static str, run: impl FnMut() + 'static) -> Self {
+        Self { name, run: Box::new(run), figures: Vec::new() }
+    }
+
+    fn measure(&mut self, times: u32) {
+        let start = Instant::now();
+        for _ in 0..times {
+            (self.run)();
+        }
+        self.figures.push(start.elapsed().as_nanos() as f64 / f64::from(times));
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        let mut sorted = self.figures.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[sorted.len() / 2]
+    }
+
+    /// Half of all rounds lie within this much of the median.
+    pub(crate) fn spread(&self) -> f64 {
+        let median = self.median();
+        let mut away: Vec<_> = self.figures.iter().map(|figure| (figure - median).abs()).collect();
+        away.sort_by(f64::total_cmp);
+        away[away.len() / 2]
+    }
+}
+
+/// Runs the contenders in turn, so that a machine whose speed drifts is slow for all of them, and each about as long as the others.
+pub(crate) fn compare(contenders: &mut [Contender]) {
+    let times: Vec<_> = contenders.iter_mut().map(times_of).collect();
+    for _ in 0..ROUNDS {
+        for (contender, times) in contenders.iter_mut().zip(&times) {
+            contender.measure(*times);
+        }
+    }
+}
+
+/// How often in a round: 4 ms' worth.
+fn times_of(contender: &mut Contender) -> u32 {
+    (contender.run)();
+    let start = Instant::now();
+    (contender.run)();
+    let once = start.elapsed().max(Duration::from_nanos(200));
+    (Duration::from_millis(4).as_nanos() / once.as_nanos()).clamp(1, 20_000) as u32
+}
+
+/// The signature alone, by a key that was prepared beforehand.
+pub(crate) fn raw(algorithm: Algorithm, jwk: &serde_json::Value, token: &str) -> Box<dyn FnMut()> {
+    let octets = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let (input, signature) = (input.as_bytes().to_vec(), URL_SAFE_NO_PAD.decode(signature).unwrap());
+    let ec = |algorithm: &'static sig::EcdsaVerificationAlgorithm| {
+        ParsedPublicKey::new(algorithm, [&[4][..], &octets("x"), &octets("y")].concat()).unwrap()
+    };
+    let key = match algorithm {
+        Algorithm::Rs256 | Algorithm::Ps256 => {
+            let parameters = if algorithm == Algorithm::Rs256 {
+                &sig::RSA_PKCS1_2048_8192_SHA256
+            } else {
+                &sig::RSA_PSS_2048_8192_SHA256
+            };
+            PublicKeyComponents { n: octets("n"), e: octets("e") }.to_parsed_public_key(parameters).unwrap()
+        }
+        Algorithm::Es256 => ec(&sig::ECDSA_P256_SHA256_FIXED),
+        Algorithm::Es384 => ec(&sig::ECDSA_P384_SHA384_FIXED),
+        _ => ParsedPublicKey::new(&sig::ED25519, octets("x")).unwrap(),
+    };
+    key.verify_sig(&input, &signature).expect("the signature holds");
+    Box::new(move || black_box(key.verify_sig(black_box(&input), black_box(&signature))).unwrap())
+}
+
+/// The claims of an ordinary access token: about 700 bytes of them.
+pub(crate) fn token(issuer: &TestIssuer, algorithm: Algorithm) -> TestToken {
+    let groups: Vec<_> = (0..8).map(|n| format!("/customers/europe/team-{n}")).collect();
+    let token = issuer.token().algorithm(algorithm).audience(AUDIENCE).scope("openid profile things:read things:write");
+    token
+        .claim("name", "Ada Lovelace")
+        .claim("email", "ada.lovelace@example.com")
+        .claim("sid", "0bd9fef1-6b0c-4b4a-9d8c-1f7f2a6f3b21")
+        .claim("groups", groups)
+        .claim("acr", "urn:mace:incommon:iap:silver")
+        .claim("auth_time", 1_700_000_000)
+}
+
+pub(crate) fn request(token: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(http::header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
+    headers
+}
+
+/// A whole check that accepts.
+pub(crate) fn accepted(validator: &Validator, demand: &Requirement, token: &str) -> Box<dyn FnMut()> {
+    let (validator, demand, headers) = (validator.clone(), demand.clone(), request(token));
+    assert!(validator.check(&Credentials::from_headers(&headers), &demand).is_ok());
+    Box::new(move || {
+        black_box(validator.check(&Credentials::from_headers(black_box(&headers)), &demand)).unwrap();
+    })
+}
+
+pub(crate) fn header(token: &str) -> serde_json::Value {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    serde_json::from_slice(&header).unwrap()
+}

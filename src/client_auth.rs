@@ -1,0 +1,504 @@
+//! How this program proves to an issuer who it is (RFC 6749 s2.3, RFC 7523 s2.2, RFC 8705 s2, RFC 7662 s2.1).
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use zeroize::Zeroizing;
+
+use crate::clock::Timestamp;
+use crate::config_error::ConfigError;
+use crate::jose::algorithm::Algorithm;
+use crate::jose::base64url;
+use crate::jose::crypto::signing::PrivateKey;
+use crate::jose::crypto::{random, sha256};
+use crate::reason::Cause;
+
+/// How long an assertion of ours may be used (RFC 7523 s3).
+const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
+/// RFC 7523 s2.2.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// How this program proves to an authorization server that it may ask: which client it is, and by what.
+///
+/// Each way takes a [`ClientSecret`] or a [`ClientKey`], which is a value or a callback. A callback is asked when it is first
+/// needed, and again once when the server answers 401, so that a secret that was rotated costs no restart.
+///
+/// ```
+/// use scopegate::{ClientAuth, ClientSecret};
+/// let fixed = ClientAuth::basic("things-api", "s3cret");
+/// let rotating = ClientAuth::basic("things-api", ClientSecret::asked(|| std::fs::read_to_string("/run/secrets/introspection")));
+/// assert!(!format!("{fixed:?}").contains("s3cret"));
+/// ```
+#[derive(Clone)]
+pub struct ClientAuth {
+    client_id: Option<Box<str>>,
+    method: Method,
+    assertion_audience: Option<Box<str>>,
+}
+
+#[derive(Clone)]
+enum Method {
+    Basic(ClientSecret),
+    Post(ClientSecret),
+    SecretJwt(ClientSecret),
+    PrivateKeyJwt(ClientKey),
+    Certificate,
+    Bearer(ClientSecret),
+}
+
+impl ClientAuth {
+    const fn new(client_id: Option<Box<str>>, method: Method) -> Self {
+        Self { client_id, method, assertion_audience: None }
+    }
+
+    /// `client_secret_basic`: HTTP Basic, both parts form-encoded before (RFC 6749 s2.3.1).
+    #[must_use]
+    pub fn basic(client_id: impl Into<String>, secret: impl Into<ClientSecret>) -> Self {
+        Self::new(Some(client_id.into().into()), Method::Basic(secret.into()))
+    }
+
+    /// `client_secret_post`: both in the form (RFC 6749 s2.3.1). For servers that do not take HTTP Basic.
+    #[must_use]
+    pub fn post(client_id: impl Into<String>, secret: impl Into<ClientSecret>) -> Self {
+        Self::new(Some(client_id.into().into()), Method::Post(secret.into()))
+    }
+
+    /// `client_secret_jwt`: an assertion under HS256, so that the secret itself is never sent (RFC 7523 s2.2).
+    #[must_use]
+    pub fn secret_jwt(client_id: impl Into<String>, secret: impl Into<ClientSecret>) -> Self {
+        Self::new(Some(client_id.into().into()), Method::SecretJwt(secret.into()))
+    }
+
+    /// `private_key_jwt`: an assertion signed with a private key, which no server ever learns (RFC 7523 s2.2).
+    #[must_use]
+    pub fn private_key_jwt(client_id: impl Into<String>, key: impl Into<ClientKey>) -> Self {
+        Self::new(Some(client_id.into().into()), Method::PrivateKeyJwt(key.into()))
+    }
+
+    /// `tls_client_auth` or `self_signed_tls_client_auth`: the certificate of the connection says who asks (RFC 8705 s2). Give it to
+    /// `ReqwestFetch::client_certificate`, or have your own `Fetch` show it.
+    #[must_use]
+    pub fn certificate(client_id: impl Into<String>) -> Self {
+        Self::new(Some(client_id.into().into()), Method::Certificate)
+    }
+
+    /// A bearer token of this program's own (RFC 7662 s2.1), for servers that want one. Give a callback if it expires.
+    #[must_use]
+    pub fn bearer(token: impl Into<ClientSecret>) -> Self {
+        Self::new(None, Method::Bearer(token.into()))
+    }
+
+    /// Whom assertions are made out to: the issuer's identifier by default, which no other server can use. Some servers want the
+    /// address of their token endpoint, or of the endpoint that is asked.
+    #[must_use]
+    pub fn assertion_audience(mut self, audience: impl Into<String>) -> Self {
+        self.assertion_audience = Some(audience.into().into());
+        self
+    }
+
+    pub(crate) fn client_id(&self) -> Option<&str> {
+        self.client_id.as_deref()
+    }
+
+    /// Whether the connection proves who asks (RFC 8705 s5 gives it an address of its own).
+    pub(crate) const fn shows_certificate(&self) -> bool {
+        matches!(self.method, Method::Certificate)
+    }
+
+    /// Whether it is the same client with the same proof. Secrets are compared as they are: all are this program's own, and nobody else
+    /// has a say in when, or with what.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let Self { client_id, method, assertion_audience } = self;
+        let is_same_proof = match (method, &other.method) {
+            (Method::Basic(one), Method::Basic(other))
+            | (Method::Post(one), Method::Post(other))
+            | (Method::SecretJwt(one), Method::SecretJwt(other))
+            | (Method::Bearer(one), Method::Bearer(other)) => one.0 == other.0,
+            (Method::PrivateKeyJwt(one), Method::PrivateKeyJwt(other)) => one.0 == other.0,
+            (Method::Certificate, Method::Certificate) => true,
+            _ => false,
+        };
+        is_same_proof && *client_id == other.client_id && *assertion_audience == other.assertion_audience
+    }
+
+    /// What is wrong with it, as far as that can be seen before it is used.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let missing = |problem| Err(ConfigError::Missing { setting: "authenticate", problem });
+        if self.client_id.as_deref().is_some_and(str::is_empty) {
+            return missing("the client has no name");
+        }
+        match self.secret().map(|secret| &secret.0) {
+            Some(Source::Value(secret)) if secret.is_empty() => missing("the secret is empty"),
+            // RFC 7518 s3.2.
+            Some(Source::Value(secret)) if matches!(self.method, Method::SecretJwt(_)) && secret.len() < 32 => {
+                missing("a secret that signs has 32 octets or more")
+            }
+            Some(Source::Value(token)) if matches!(self.method, Method::Bearer(_)) && bearer(token).is_err() => {
+                missing("the token has a character that no header has")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    const fn secret(&self) -> Option<&ClientSecret> {
+        match &self.method {
+            Method::Basic(secret) | Method::Post(secret) | Method::SecretJwt(secret) | Method::Bearer(secret) => {
+                Some(secret)
+            }
+            Method::PrivateKeyJwt(_) | Method::Certificate => None,
+        }
+    }
+
+    /// What it is proven by; `None` where a callback has to be asked, which may take its time.
+    pub(crate) fn at_hand(&self) -> Option<Credential> {
+        match &self.method {
+            Method::PrivateKeyJwt(key) => key.0.at_hand().map(Credential::Key),
+            Method::Certificate => Some(Credential::None),
+            Method::Basic(secret) | Method::Post(secret) | Method::SecretJwt(secret) | Method::Bearer(secret) => {
+                secret.0.at_hand().map(Credential::Secret)
+            }
+        }
+    }
+
+    /// Asks the callback, if there is one.
+    pub(crate) fn obtain(&self) -> Result<Credential, Cause> {
+        Ok(match &self.method {
+            Method::PrivateKeyJwt(key) => Credential::Key(key.0.obtain()?),
+            Method::Certificate => Credential::None,
+            Method::Basic(secret) | Method::Post(secret) | Method::SecretJwt(secret) | Method::Bearer(secret) => {
+                Credential::Secret(secret.0.obtain()?)
+            }
+        })
+    }
+
+    /// Puts the proof into a request: a header, or members of its form.
+    ///
+    /// # Errors
+    /// Says what cannot be sent: a secret that no header can carry, or a library that fails.
+    pub(crate) fn prove(
+        &self,
+        credential: &Credential,
+        issuer: &str,
+        now: Timestamp,
+        headers: &mut HeaderMap,
+        form: &mut Vec<(&'static str, Zeroizing<String>)>,
+    ) -> Result<(), &'static str> {
+        let client_id = self.client_id.as_deref().unwrap_or_default();
+        let plain = |text: &str| Zeroizing::new(text.to_owned());
+        match (&self.method, credential) {
+            (Method::Basic(_), Credential::Secret(secret)) => {
+                headers.insert(AUTHORIZATION, basic(client_id, secret)?);
+            }
+            (Method::Bearer(_), Credential::Secret(token)) => {
+                headers.insert(AUTHORIZATION, bearer(token)?);
+            }
+            (Method::Post(_), Credential::Secret(secret)) => {
+                form.push(("client_id", plain(client_id)));
+                form.push(("client_secret", Zeroizing::clone(secret)));
+            }
+            (Method::SecretJwt(_), Credential::Secret(secret)) => {
+                let key = PrivateKey::from_secret(secret.as_bytes());
+                form.extend(self.assertion(&key, Algorithm::Hs256, None, issuer, now)?);
+            }
+            (Method::PrivateKeyJwt(_), Credential::Key(key)) => {
+                form.extend(self.assertion(&key.key, key.algorithm, key.kid.as_deref(), issuer, now)?);
+            }
+            // RFC 8705 s2: the server finds the client by its name.
+            (Method::Certificate, _) => form.push(("client_id", plain(client_id))),
+            _ => return Err("the client's secret is of another kind than its method"),
+        }
+        Ok(())
+    }
+
+    /// RFC 7523 s3: short-lived, for one server, and never the same twice.
+    fn assertion(
+        &self,
+        key: &PrivateKey,
+        algorithm: Algorithm,
+        kid: Option<&str>,
+        issuer: &str,
+        now: Timestamp,
+    ) -> Result<[(&'static str, Zeroizing<String>); 3], &'static str> {
+        let client_id = self.client_id.as_deref().unwrap_or_default();
+        let audience = self.assertion_audience.as_deref().unwrap_or(issuer);
+        let id = base64url::encode(&random::<16>().ok_or("no randomness for an assertion")?);
+        let iat = now.unix_seconds();
+        let exp = now.plus(ASSERTION_LIFETIME).unix_seconds();
+        let mut header = serde_json::json!({ "alg": algorithm.name(), "typ": "JWT" });
+        if let (Some(kid), Some(header)) = (kid, header.as_object_mut()) {
+            header.insert("kid".to_owned(), kid.into());
+        }
+        let claims = serde_json::json!({
+            "iss": client_id, "sub": client_id, "aud": audience, "jti": id, "iat": iat, "exp": exp,
+        });
+        let encoded = |part: serde_json::Value| base64url::encode(part.to_string().as_bytes());
+        let signed = format!("{}.{}", encoded(header), encoded(claims));
+        let signature = key.sign(algorithm, signed.as_bytes()).map_err(|_| "the client's key does not sign")?;
+        let assertion = format!("{signed}.{}", base64url::encode(&signature));
+        let plain = |text: &str| Zeroizing::new(text.to_owned());
+        Ok([
+            ("client_id", plain(client_id)),
+            ("client_assertion_type", plain(ASSERTION_TYPE)),
+            ("client_assertion", Zeroizing::new(assertion)),
+        ])
+    }
+}
+
+impl fmt::Debug for ClientAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = match self.method {
+            Method::Basic(_) => "client_secret_basic",
+            Method::Post(_) => "client_secret_post",
+            Method::SecretJwt(_) => "client_secret_jwt",
+            Method::PrivateKeyJwt(_) => "private_key_jwt",
+            Method::Certificate => "tls_client_auth",
+            Method::Bearer(_) => "bearer",
+        };
+        f.debug_struct("ClientAuth")
+            .field("client_id", &self.client_id)
+            .field("method", &method)
+            .finish_non_exhaustive()
+    }
+}
+
+/// RFC 6749 s2.3.1: each part in the encoding of forms, so that a colon in a name, or anything else in a secret, stays itself.
+fn basic(client_id: &str, secret: &str) -> Result<HeaderValue, &'static str> {
+    let pair = pair(client_id, secret);
+    with_scheme("Basic ", &Zeroizing::new(base64url::encode_with_padding(pair.as_bytes())))
+}
+
+fn pair(client_id: &str, secret: &str) -> Zeroizing<String> {
+    let mut pair = with_room(longest_pair(client_id, secret));
+    pair.extend(form_urlencoded::byte_serialize(client_id.as_bytes()));
+    pair.push(':');
+    pair.extend(form_urlencoded::byte_serialize(secret.as_bytes()));
+    pair
+}
+
+/// Each octet may become three.
+const fn longest_pair(client_id: &str, secret: &str) -> usize {
+    client_id.len().saturating_add(secret.len()).saturating_mul(3).saturating_add(1)
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, &'static str> {
+    with_scheme("Bearer ", token)
+}
+
+fn with_scheme(scheme: &str, credentials: &str) -> Result<HeaderValue, &'static str> {
+    let mut text = with_room(scheme.len().saturating_add(credentials.len()));
+    text.push_str(scheme);
+    text.push_str(credentials);
+    sensitive(&text)
+}
+
+/// A secret's text is made in room for all of it: one that grows leaves a copy behind which nobody wipes.
+fn with_room(octets: usize) -> Zeroizing<String> {
+    Zeroizing::new(String::with_capacity(octets))
+}
+
+fn sensitive(text: &Zeroizing<String>) -> Result<HeaderValue, &'static str> {
+    let mut value =
+        HeaderValue::from_str(text).map_err(|_| "the client's secret has a character that no header has")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// What a client proves itself by, at hand. It is wiped when it is dropped.
+#[derive(Clone)]
+pub(crate) enum Credential {
+    /// The connection proves it.
+    None,
+    Secret(Arc<Zeroizing<String>>),
+    Key(Arc<Signing>),
+}
+
+/// A value, or somebody who is asked for it.
+enum Source<T> {
+    Value(Arc<T>),
+    Asked(Ask<T>),
+}
+
+type Ask<T> = Arc<dyn Fn() -> Result<Arc<T>, Cause> + Send + Sync>;
+
+impl<T> Source<T> {
+    fn at_hand(&self) -> Option<Arc<T>> {
+        match self {
+            Self::Value(value) => Some(Arc::clone(value)),
+            Self::Asked(_) => None,
+        }
+    }
+
+    fn obtain(&self) -> Result<Arc<T>, Cause> {
+        match self {
+            Self::Value(value) => Ok(Arc::clone(value)),
+            Self::Asked(ask) => ask(),
+        }
+    }
+}
+
+/// Values by what they are, callbacks by which they are: what one will say is not known.
+impl<T: PartialEq> PartialEq for Source<T> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Value(one), Self::Value(other)) => one == other,
+            (Self::Asked(one), Self::Asked(other)) => Arc::ptr_eq(one, other),
+            (Self::Value(_), Self::Asked(_)) | (Self::Asked(_), Self::Value(_)) => false,
+        }
+    }
+}
+
+impl<T> Clone for Source<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Value(value) => Self::Value(Arc::clone(value)),
+            Self::Asked(ask) => Self::Asked(Arc::clone(ask)),
+        }
+    }
+}
+
+/// A client's secret, or its token: a value or a callback. It is never shown, and wiped from memory when it is dropped.
+#[derive(Clone)]
+pub struct ClientSecret(Source<Zeroizing<String>>);
+
+impl ClientSecret {
+    /// This secret.
+    #[must_use]
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(Source::Value(Arc::new(Zeroizing::new(secret.into()))))
+    }
+
+    /// A secret that the program is asked for when it is first needed, and again once when the server answers 401.
+    ///
+    /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
+    /// It must come back: while one does not, its issuer is not asked, and 16 of tenants that do not hold up those of all other tenants.
+    /// Spaces and line ends around the secret are left out, so that a file may be read as it is.
+    #[must_use]
+    pub fn asked<E: Into<Box<dyn Error + Send + Sync>>>(
+        ask: impl Fn() -> Result<String, E> + Send + Sync + 'static,
+    ) -> Self {
+        let ask = move || {
+            let secret = Zeroizing::new(ask().map_err(|error| Cause::from(error.into()))?);
+            let trimmed = secret.trim();
+            if trimmed.is_empty() {
+                return Err(Cause::from(Box::<dyn Error + Send + Sync>::from("the callback gave an empty secret")));
+            }
+            Ok(Arc::new(Zeroizing::new(trimmed.to_owned())))
+        };
+        Self(Source::Asked(Arc::new(ask)))
+    }
+}
+
+impl From<&str> for ClientSecret {
+    fn from(secret: &str) -> Self {
+        Self::new(secret)
+    }
+}
+
+impl From<String> for ClientSecret {
+    fn from(secret: String) -> Self {
+        Self::new(secret)
+    }
+}
+
+impl fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientSecret(..)")
+    }
+}
+
+/// A client's private key for `private_key_jwt`: a value or a callback. It is never shown.
+#[derive(Clone)]
+pub struct ClientKey(Source<Signing>);
+
+/// A private key, and how it is used.
+pub(crate) struct Signing {
+    key: PrivateKey,
+    algorithm: Algorithm,
+    kid: Option<Box<str>>,
+    /// The hash of the document that it was made of.
+    made_of: [u8; 32],
+}
+
+impl PartialEq for Signing {
+    fn eq(&self, other: &Self) -> bool {
+        (self.algorithm, &self.kid, self.made_of) == (other.algorithm, &other.kid, other.made_of)
+    }
+}
+
+impl ClientKey {
+    /// The private key in an unencrypted PKCS#8 document (RFC 5958) in PEM, the algorithm that it signs with, and the `kid` under
+    /// which the server knows it, if it has one.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] if it is no such key for that algorithm. It does not show it.
+    pub fn from_pem(algorithm: Algorithm, pem: &str, kid: Option<&str>) -> Result<Self, ConfigError> {
+        let pkcs8 = unwrap_pem(pem).ok_or_else(|| unusable(algorithm, "is not one PRIVATE KEY in PEM"))?;
+        Self::from_pkcs8(algorithm, &pkcs8, kid)
+    }
+
+    /// The same from the document in DER.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] if it is no such key for that algorithm. It does not show it.
+    pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8], kid: Option<&str>) -> Result<Self, ConfigError> {
+        let key = PrivateKey::from_pkcs8(algorithm, pkcs8)
+            .map_err(|_| unusable(algorithm, "is not a PKCS#8 private key for it"))?;
+        let kid = kid.map(Into::into);
+        Ok(Self(Source::Value(Arc::new(Signing { key, algorithm, kid, made_of: sha256(pkcs8) }))))
+    }
+
+    /// A key that the program is asked for when it is first needed, and again once when the server answers 401.
+    ///
+    /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
+    /// It must come back: while one does not, its issuer is not asked, and 16 of tenants that do not hold up those of all other tenants.
+    #[must_use]
+    pub fn asked<E: Into<Box<dyn Error + Send + Sync>>>(
+        ask: impl Fn() -> Result<Self, E> + Send + Sync + 'static,
+    ) -> Self {
+        let ask = move || {
+            let key: Self = ask().map_err(|error| Cause::from(error.into()))?;
+            key.0.obtain()
+        };
+        Self(Source::Asked(Arc::new(ask)))
+    }
+}
+
+fn unusable(algorithm: Algorithm, problem: &'static str) -> ConfigError {
+    ConfigError::invalid("private_key_jwt", algorithm.name(), problem)
+}
+
+/// RFC 7468 s10: the octets of the one private key in the text.
+fn unwrap_pem(pem: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let (_, after) = pem.split_once("-----BEGIN PRIVATE KEY-----")?;
+    let (body, rest) = after.split_once("-----END PRIVATE KEY-----")?;
+    if rest.contains("-----BEGIN PRIVATE KEY-----") {
+        return None;
+    }
+    let text: Zeroizing<Vec<u8>> = Zeroizing::new(body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
+    base64url::decode_with_padding(&text).map(Zeroizing::new)
+}
+
+impl fmt::Debug for ClientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_put_together_in_one_place() {
+        for (client_id, secret) in [("api", "s3cret"), ("::", "%%%%%%%%%%%%"), ("", ""), ("é", "\u{1f511}")] {
+            let pair = pair(client_id, secret);
+            assert_eq!(pair.capacity(), longest_pair(client_id, secret), "{client_id}");
+            assert!(pair.len() <= pair.capacity());
+        }
+        assert_eq!(*pair("::", "%"), "%3A%3A:%25");
+    }
+}

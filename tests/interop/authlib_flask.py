@@ -1,0 +1,83 @@
+"""Authlib as an authorization server, from PyPI: written in Python, on `joserfc`."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from api import AUDIENCE
+from processes import Process, Trouble, Unavailable
+from server import OTHER_API, READ, WRITE, Asked, Installation, Server, Way, ask_for_token, ask_to_revoke, openssl
+
+FILES = Path(__file__).resolve().parent / "authlib"
+OUT_OF_REACH = re.compile(
+    "No matching distribution|Could not find a version|Connection refused|Temporary failure in name resolution|"
+    "Name or service not known|Network is unreachable|Read timed out"
+)
+"""What pip says where there is no network, or its index does not have a package for this Python."""
+
+
+class Authlib(Server):
+    name = "authlib"
+    algorithms = ("RS256", "ES256")
+    endpoint = "/introspect"
+    asked = Asked()
+
+    def install(self) -> None:
+        if not shutil.which("openssl"):
+            raise Unavailable("there is no openssl")
+        installation = Installation()
+        if installation.run([sys.executable, "-m", "pip", "--version"])[0]:
+            raise Unavailable("this Python has no pip")
+        self.packages = self.store / "packages"
+        wanted, installed = FILES / "requirements.txt", self.store / "installed.txt"
+        mark = f"{sys.version}\n{wanted.read_text()}"
+        if installed.exists() and installed.read_text() == mark:
+            return
+        shutil.rmtree(self.store, ignore_errors=True)
+        self.store.mkdir(parents=True)
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--retries=1", "--quiet", "install"]
+        options = ["--only-binary=:all:", "--no-deps", "--target", self.packages]
+        code, output = installation.run([*pip, *options, "-r", wanted])
+        if code and (reason := OUT_OF_REACH.search(output)):
+            raise Unavailable(f"pip cannot fetch it ({reason[0]})")
+        if code:
+            raise Trouble(f"pip cannot install it:\n{output[-2000:]}")
+        installed.write_text(mark)
+
+    def start(self, public_url: str) -> str:
+        for name in ["client", "other"]:
+            key = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", self.state / f"{name}.key"]
+            openssl("genpkey", *key)
+        arguments = [public_url, AUDIENCE, OTHER_API, self.state / "client.key"]
+        command = [sys.executable, "-B", FILES / "issuer.py", *arguments]
+        process = Process(self.name, command, self.state / "authlib.log", {"PYTHONPATH": str(self.packages)})
+        self.port = int(process.line("LISTENING"))
+        return public_url
+
+    def token(self, algorithm: str, scope: str = f"{READ} {WRITE}", audience: str | None = None) -> str:
+        client = f"machine-{algorithm}" if audience in [None, AUDIENCE] else f"machine-{algorithm}-other"
+        return ask_for_token(f"http://127.0.0.1:{self.port}/token", client, "secret", {"scope": scope})
+
+    def opaque(self, scope: str = f"{READ} {WRITE}", audience: str | None = None) -> str:
+        return self.token("opaque", scope, audience)
+
+    def revoke(self, token: str) -> None:
+        client = "machine-ES256" if "." in token else "machine-opaque"
+        ask_to_revoke(f"http://127.0.0.1:{self.port}/revoke", client, "secret", token)
+
+    def ways(self) -> list[Way]:
+        def key(name: str) -> list[str]:
+            return ["--auth=private-key-jwt", "--client=api-key", f"--key-file={self.state}/{name}", "--key-alg=ES256"]
+
+        return [
+            Way("client_secret_basic", ["--client=api-basic"], "secret"),
+            Way("client_secret_post", ["--auth=post", "--client=api-post"], "secret"),
+            Way("private_key_jwt", key("client.key"), wrong=key("other.key")),
+        ]
+
+    def signed(self) -> list[tuple[Way, bool]]:
+        wanted = ["--client=api-basic", "--signed"]
+        return [(Way("signed answers, of which this server has none", wanted, "secret"), False)]
