@@ -16,7 +16,7 @@ use crate::introspection::signed::{Between, When, unwrap};
 use crate::jose::compact::Unverified;
 use crate::jose::json::{self, Value};
 use crate::keys::store::KeyStore;
-use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Repeatable, judge, judge_as};
+use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Repeatable, judge, judge_as, retry_after};
 
 /// The longest answer that is read, in bytes.
 pub(crate) const LONGEST_ANSWER: usize = 64 * 1024;
@@ -42,7 +42,8 @@ pub(crate) async fn ask(
     let request = request(endpoint, asked, credential, token, now)?;
     let response = fetch.fetch(request, limits).await?;
     if refuses_the_client(&response) {
-        return Err(FetchError::ClientRefused { status: response.status() });
+        let retry_after = retry_after(response.headers(), now);
+        return Err(FetchError::ClientRefused { status: response.status(), retry_after });
     }
     if !asked.is_signed {
         return judge(response, limits, now).map(Reply::Plain);

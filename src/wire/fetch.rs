@@ -152,6 +152,8 @@ pub enum FetchError {
     ClientRefused {
         /// The status of the answer.
         status: StatusCode,
+        /// How long the host asks to be left alone, between 1 s and 1 h.
+        retry_after: Option<Duration>,
     },
     /// The callback of a [`ClientSecret`](crate::ClientSecret) or a [`ClientKey`](crate::ClientKey) had nothing to give.
     #[error("there is no secret to ask the issuer with")]
@@ -225,7 +227,7 @@ impl FetchError {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Status { retry_after, .. } => *retry_after,
+            Self::Status { retry_after, .. } | Self::ClientRefused { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -367,7 +369,7 @@ fn cache_control(headers: &HeaderMap) -> CacheControl {
 ///
 /// A date is measured from the answer's own `Date`, or, where there is none, from when we asked: a little before the answer was
 /// received (RFC 9110 s6.6.1). A clock of ours that is wrong then leaves the host alone too long or too short, within the bounds.
-fn retry_after(headers: &HeaderMap, asked: Timestamp) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, asked: Timestamp) -> Option<Duration> {
     if let Some(seconds) = text(headers, RETRY_AFTER).and_then(seconds) {
         return Some(as_long_as_is_sane(seconds));
     }

@@ -151,6 +151,7 @@ impl Wire {
         let Some(desk) = self.desks.get_mut(issuer).filter(|desk| desk.standing.asker == asker) else { return };
         let error = found.as_ref().err().cloned();
         let (to_be_sent, failed) = desk.prepared(found, now);
+        let is_expected = desk.is_expected();
         let is_metadata = |error: &FetchError| !matches!(error, FetchError::NoClientSecret { .. });
         if let Some(error) = error.filter(|error| failed.is_empty() && is_metadata(error)) {
             self.news.tell(|| Event::MetadataFailed { issuer: issuer.clone(), error: Arc::new(error) });
@@ -158,6 +159,10 @@ impl Wire {
         self.tell_ended(issuer, failed);
         for token in to_be_sent {
             self.send_question(issuer, &token, now);
+        }
+        // No question may be there to have it found out.
+        if is_expected {
+            self.prepare(issuer, now);
         }
     }
 

@@ -27,7 +27,7 @@ use crate::keys::store::KeyStore;
 use crate::observe::{IntrospectionOutcome, Spared};
 use crate::token::AccessToken;
 use crate::wire::driver::expecting::Expecting;
-use crate::wire::driver::failure::{came_of, is_elsewhere};
+use crate::wire::driver::failure::{came_of, came_of_preparing, is_elsewhere};
 use crate::wire::driver::in_flight::{Questions, Seat};
 use crate::wire::driver::inbox::answer;
 use crate::wire::driver::{MOST_WAITING, unreachable};
@@ -176,6 +176,11 @@ impl Desk {
             self.mercy.succeed(&old.mercy, now);
             self.standing.bar(old.standing.barred(now), now);
             self.is_failing = old.is_failing;
+        }
+        // What the metadata said depends on who asks, and by what.
+        let (new, was) = (&self.asked, &old.asked);
+        let is_same_client = new.auth.shows_certificate() == was.auth.shows_certificate();
+        if new.place == was.place && is_same_client && new.plain_http == was.plain_http {
             self.found.clone_from(&old.found);
             self.tried = old.tried;
         }
@@ -327,7 +332,7 @@ impl Desk {
             Err(error) => {
                 let error = Arc::new(error);
                 self.expecting.failed(&error, now);
-                let mut came = if self.is_blamed { Came::Unclear } else { came_of(&error) };
+                let mut came = if self.is_blamed { Came::Unclear } else { came_of_preparing(&error) };
                 let end = |token: &TokenText| {
                     let ended = self.fail(token, &error, came, now);
                     // One failure, however many waited for it.
@@ -337,6 +342,11 @@ impl Desk {
                 (Vec::new(), parked.iter().filter_map(end).collect())
             }
         }
+    }
+
+    /// Whether somebody waits for what it takes to ask, and nobody has failed to find it out.
+    pub(super) fn is_expected(&self) -> bool {
+        self.ready.is_none() && self.expecting.is_hopeful()
     }
 
     /// An answer, or a failure, has arrived. Says whether the question is to be sent again, else what came of it.
@@ -367,6 +377,8 @@ impl Desk {
                     if self.mercy.spend(now).is_ok() {
                         return Some(Ok(token.clone()));
                     }
+                    // Whether the next secret is believed is not known yet.
+                    return self.fail(token, &Arc::new(error), Came::Unclear, now).map(Err);
                 }
                 self.is_doubtful |= is_elsewhere(&error);
                 let came = came_of(&error);

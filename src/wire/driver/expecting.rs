@@ -69,6 +69,11 @@ impl Expecting {
         !self.waiting.is_empty() && self.failures > 0 && now.uptime() >= self.again_at
     }
 
+    /// Whether somebody waits, and nothing has failed that is to be tried again later.
+    pub(super) const fn is_hopeful(&self) -> bool {
+        !self.waiting.is_empty() && self.failures == 0
+    }
+
     pub(super) fn next_wake(&self, now: Timestamp) -> Option<Duration> {
         let first = self.waiting.iter().map(|expectant| expectant.left(now)).min()?;
         let again = self.again_at.saturating_sub(now.uptime());

@@ -17,6 +17,13 @@ pub(super) fn came_of(error: &FetchError) -> Came {
     match error {
         FetchError::Status { status, .. } if CAUSED_BY_A_TOKEN.contains(&status.as_u16()) => Came::Unclear,
         FetchError::TooLarge { .. } => Came::Unclear,
+        error => came_of_preparing(error),
+    }
+}
+
+/// The same of what no token takes part in: finding the endpoint, and asking for the secret.
+pub(super) fn came_of_preparing(error: &FetchError) -> Came {
+    match error {
         FetchError::NoClientSecret { source } if source.is::<Crowded>() => Came::Unclear,
         error => Came::Failed(error.retry_after().map(|asked| asked.min(LEFT_ALONE))),
     }

@@ -146,3 +146,21 @@ fn an_hour_later_the_metadata_is_read_again_and_what_it_cannot_say_changes_nothi
         world.way.question().url == "https://a.example.test/new"
     });
 }
+
+#[test]
+fn metadata_that_cannot_be_read_is_the_issuers_failure_whatever_the_status() {
+    for status in [403, 500] {
+        let world = World::of(|_| Issuer::introspect(A, Introspection::discover(super::api())), |builder| builder);
+        world.way.answer(move |_| Some(json(status, "")));
+        for number in 0..20 {
+            unasked(world.validate(&format!("token-{number}")));
+        }
+        let asked = world.way.sent().len();
+        // No token had a part in it, so the breaker may count it.
+        unasked(world.validate("one-more"));
+        assert_eq!(world.way.sent().len(), asked, "{status}");
+        world.clock.advance(seconds(5));
+        unasked(world.validate("one-more"));
+        assert!(world.way.sent().len() > asked, "{status}");
+    }
+}
