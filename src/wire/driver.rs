@@ -14,6 +14,7 @@ mod desk;
 mod due;
 mod expecting;
 mod failure;
+mod halting;
 mod hand_over;
 mod in_flight;
 mod inbox;

@@ -28,6 +28,7 @@ use crate::observe::{IntrospectionOutcome, Spared};
 use crate::token::AccessToken;
 use crate::wire::driver::expecting::Expecting;
 use crate::wire::driver::failure::{came_of, came_of_preparing, is_elsewhere};
+use crate::wire::driver::halting::{Halting, Told};
 use crate::wire::driver::in_flight::{Questions, Seat};
 use crate::wire::driver::inbox::answer;
 use crate::wire::driver::{MOST_WAITING, unreachable};
@@ -39,8 +40,6 @@ const METADATA_AGE: Duration = Duration::from_secs(60 * 60);
 const METADATA_AGE_IN_DOUBT: Duration = Duration::from_secs(60);
 /// How soon a token in use is tried again, where its issuer is not asked just now.
 const PUT_OFF: Duration = Duration::from_secs(1);
-/// How often it is told that the issuer is spared.
-const TOLD_EACH: Duration = Duration::from_secs(1);
 
 /// One issuer.
 pub(super) struct Desk {
@@ -66,7 +65,7 @@ pub(super) struct Desk {
     is_doubtful: bool,
     flights: HashMap<TokenText, Flight>,
     waiting: usize,
-    halt: Option<Halt>,
+    halting: Halting,
     /// A resolver named it: it is one of thousands, and somebody else's choice.
     pub(super) is_resolved: bool,
     /// The last question that says how it is has failed.
@@ -113,18 +112,6 @@ enum State {
     Sent(AbortHandle),
 }
 
-/// Since when the issuer is spared, and until when it was.
-struct Halt {
-    told: Timestamp,
-    last: Timestamp,
-}
-
-/// What is to be told of how the issuer is spared.
-pub(super) enum Told {
-    Halted(Spared),
-    Resumed,
-}
-
 /// A question that is to be sent.
 pub(super) struct Dispatch {
     pub(super) token: TokenText,
@@ -163,7 +150,7 @@ impl Desk {
             is_doubtful: false,
             flights: HashMap::new(),
             waiting: 0,
-            halt: None,
+            halting: Halting::default(),
             is_resolved,
             is_failing: false,
             expecting: Expecting::default(),
@@ -233,7 +220,7 @@ impl Desk {
                     known.put_off(left.max(PUT_OFF), now);
                 }
                 answer(reply, &Supply::Unreachable(Arc::new(FetchError::Spared { why })));
-                return (false, self.halted(why, now));
+                return (false, self.halting.halted(why, now));
             }
         };
         if let Some(known) = known {
@@ -253,7 +240,7 @@ impl Desk {
             waiting: reply.into_iter().collect(),
         };
         self.flights.insert(token.clone(), flight);
-        (true, self.resumed(now))
+        (true, self.halting.resumed(now))
     }
 
     /// What is to be sent for a question; nothing while it waits for what it takes to ask.
@@ -463,17 +450,6 @@ impl Desk {
         let barred = self.mercy.barred(now).map(|(_, left)| left);
         self.standing.bar(barred.unwrap_or_default(), now);
         Some(flight)
-    }
-
-    fn halted(&mut self, why: Spared, now: Timestamp) -> Option<Told> {
-        let is_told = self.halt.as_ref().is_some_and(|halt| now.since(halt.told) < TOLD_EACH);
-        let told = self.halt.as_ref().filter(|_| is_told).map_or(now, |halt| halt.told);
-        self.halt = Some(Halt { told, last: now });
-        (!is_told).then_some(Told::Halted(why))
-    }
-
-    fn resumed(&mut self, now: Timestamp) -> Option<Told> {
-        self.halt.take_if(|halt| now.since(halt.last) >= TOLD_EACH).map(|_| Told::Resumed)
     }
 }
 
