@@ -385,12 +385,14 @@ const fn addresses(private: PrivateAddresses) -> Addresses {
 
 /// What this issuer may cost. Who is resolved is one of thousands, and somebody else's choice.
 fn limits(slot: &Slot) -> Limits {
-    let addresses = addresses(slot.remote.addresses);
-    let fetch = FetchLimits { addresses, ..FetchLimits::default() };
-    if slot.is_resolved {
-        return Limits { fetch: FetchLimits { body: RESOLVED_BODY, ..fetch }, keys: RESOLVED_KEYS };
-    }
-    Limits { fetch, keys: MAX_KEYS }
+    let keys = if slot.is_resolved { RESOLVED_KEYS } else { MAX_KEYS };
+    Limits { fetch: document_limits(slot.remote.addresses, slot.is_resolved), keys }
+}
+
+/// The same of one document of its.
+fn document_limits(private: PrivateAddresses, is_resolved: bool) -> FetchLimits {
+    let usual = FetchLimits { addresses: addresses(private), ..FetchLimits::default() };
+    if is_resolved { FetchLimits { body: RESOLVED_BODY, ..usual } } else { usual }
 }
 
 fn unreachable(problem: &'static str) -> Supply {

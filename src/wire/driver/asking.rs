@@ -27,7 +27,7 @@ use crate::wire::driver::desk::{Desk, Dispatch, Ended, Ready};
 use crate::wire::driver::halting::Told;
 use crate::wire::driver::in_flight::Seats;
 use crate::wire::driver::inbox::{Message, answer};
-use crate::wire::driver::{LONGEST_LOAD, Patience, RESOLVED_BODY, Wire, addresses, unreachable};
+use crate::wire::driver::{LONGEST_LOAD, Patience, Wire, addresses, document_limits, unreachable};
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits};
 
 impl Wire {
@@ -121,8 +121,7 @@ impl Wire {
         let Some((endpoint, credential)) = desk.prepare(now) else { return };
         let (fetch, asked, asker) = (Arc::clone(&self.plan.fetch), Arc::clone(&desk.asked), desk.standing.asker);
         let callbacks = desk.is_resolved.then(|| Arc::clone(&self.callbacks));
-        let usual = FetchLimits { addresses: addresses(asked.addresses), ..FetchLimits::default() };
-        let limits = if desk.is_resolved { FetchLimits { body: RESOLVED_BODY, ..usual } } else { usual };
+        let limits = document_limits(asked.addresses, desk.is_resolved);
         let preparing = tokio::spawn(async move {
             let endpoint = match endpoint {
                 Some(endpoint) => endpoint,
@@ -231,17 +230,15 @@ impl Errand {
     /// Asks, and opens what comes back.
     async fn run(self, dispatch: Dispatch) -> Result<Vec<u8>, FetchError> {
         let Dispatch { token, ready, .. } = dispatch;
-        let limits = FetchLimits { total: self.asked.deadline, body: self.longest, ..self.limits() };
+        let addresses = addresses(self.asked.addresses);
+        let limits =
+            FetchLimits { total: self.asked.deadline, body: self.longest, addresses, ..FetchLimits::default() };
         let now = self.clock.now();
         let (fetch, asked) = (&*self.fetch, &self.asked);
         match ask(fetch, limits, &ready.endpoint, asked, &ready.credential, token.octets(), now).await? {
             Reply::Plain(document) => Ok(document.to_vec()),
             Reply::Signed(jwt) => self.unseal(&jwt, now).await,
         }
-    }
-
-    fn limits(&self) -> FetchLimits {
-        FetchLimits { addresses: addresses(self.asked.addresses), ..FetchLimits::default() }
     }
 
     /// Checks the signature of an answer, for which keys may have to be fetched first.

@@ -113,7 +113,7 @@ impl World {
 
 /// A clock that stands where it is put, and tells nobody when it is moved: as a computer does that slept.
 #[derive(Clone, Debug)]
-struct Silent(scopegate::testing::TestClock);
+pub(super) struct Silent(pub(super) scopegate::testing::TestClock);
 
 impl Clock for Silent {
     fn now(&self) -> Timestamp {

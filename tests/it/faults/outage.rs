@@ -1,7 +1,8 @@
 //! What a long outage costs an issuer, and how its end is found.
 
-use scopegate::{Clock, Credentials, Event, FetchCause, Issuer, Observe, Timestamp, Validator};
+use scopegate::{Credentials, Event, FetchCause, Issuer, Observe, Validator};
 
+use super::hours::Silent;
 use super::*;
 use crate::rotation::{API, read};
 
@@ -62,16 +63,6 @@ fn fault_row_03_after_days_of_outage_keys_come_back_alone_though_nobody_asks() {
     assert!(waited <= 61, "{waited} s");
     assert!(world.health().last_error.is_none());
     assert!(world.check(&world.token().mint()).is_ok());
-}
-
-/// A clock that stands where it is put, and tells nobody when it is moved: as a computer does that slept.
-#[derive(Clone, Debug)]
-struct Silent(scopegate::testing::TestClock);
-
-impl Clock for Silent {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
 }
 
 #[test]
