@@ -138,12 +138,12 @@ fn judge(
 ) -> Result<(AccessToken, Option<Need>), Stop> {
     // RFC 6750 s2: one token, and not a byte of it is read before its length is known to be sane.
     let octets = presented.token(trusted.max_token)?;
-    let asking = Asking { trusted, octets, supply, now };
+    let asking = Asking { trusted, presented, octets, supply, now };
     let good = match trusted.opaque.route(octets).and_then(|place| trusted.issuers.get(place)) {
         // RFC 7662: the issuer's word.
-        Some(issuer) => asking.introspected(issuer, None)?,
+        Some(issuer) => asking.unproven(issuer)?,
         // RFC 9068: the issuer's signature.
-        None => asking.signed()?,
+        None => asking.signed().map_err(|stop| presented.is_token().err().map_or(stop, Stop::from))?,
     };
     // What a logout or a revocation has called, by whatever name it is known.
     trusted.denied.allows(&good.token, good.also.as_ref(), now)?;
@@ -165,6 +165,7 @@ struct Good {
 /// A token, and all that bears on how it is judged.
 struct Asking<'j> {
     trusted: &'j Trusted,
+    presented: &'j Credentials<'j>,
     octets: &'j [u8],
     supply: Option<&'j Supply>,
     now: Timestamp,
@@ -180,7 +181,7 @@ impl Asking<'_> {
         let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
         let issuer = trusted.route(&token, resolved.as_deref().map(|table| &**table), supply, now)?;
         if issuer.judged_by == JudgedBy::Introspection {
-            return self.introspected(issuer, None).map_err(|stop| stop.unless_expired(&token, trusted.leeway, now));
+            return self.unproven(issuer).map_err(|stop| stop.unless_expired(&token, trusted.leeway, now));
         }
         // RFC 8725 s3.1: an algorithm that this issuer may use.
         if !issuer.algorithms.contains(token.header.algorithm) {
@@ -208,6 +209,12 @@ impl Asking<'_> {
             return Err(Reason::MalformedClaim.into());
         }
         Ok(Good { token, also: Some(said.token), fading: said.fading })
+    }
+
+    /// Judges a token by what its issuer says of it alone. It is not asked about what is no token.
+    fn unproven(&self, issuer: &TrustedIssuer) -> Result<Good, Stop> {
+        self.presented.is_token()?;
+        self.introspected(issuer, None)
     }
 
     /// Judges a token by what its issuer says of it, beside what it has proven of itself.
@@ -311,7 +318,7 @@ pub(crate) fn prove<'t>(token: &'t Unverified<'t>, held: &Held, now: Timestamp) 
     if !held.is_usable(now) {
         return Ok(Proof::NoKeys);
     }
-    match held.keys.candidates(token.header.kid.as_deref(), token.header.algorithm) {
+    match held.keys.candidates(token.header.kid(), token.header.algorithm) {
         Candidates::Named(key) => match verify(token, [key]) {
             Err(Reason::BadSignature) => Ok(Proof::BadSignature),
             proof => proof.map(Proof::Holds),
@@ -348,7 +355,7 @@ impl Unproven<'_> {
 
     /// 401 once the issuer's current keys have judged it; 503 while they are older and the issuer could not be asked.
     fn unknown_key(&self) -> Stop {
-        let kid = self.token.header.kid.as_deref();
+        let kid = self.token.header.kid();
         let barred = self.held.remote().map(|remote| remote.published.unknown_barred(self.now));
         let refusal = self.unavailable(barred);
         match (self.supply, self.held.unknown_key(kid, self.now)) {

@@ -21,11 +21,18 @@ pub(crate) fn millis(span: Duration) -> i64 {
 /// infinite or lose its last second. `None` for dates before 1970 and after 9999.
 pub(crate) fn parse(number: &str) -> Option<i64> {
     // Nearly every date is a plain number of seconds.
-    if number.len() <= 12 && number.bytes().all(|byte| byte.is_ascii_digit()) {
-        let millis = number.parse::<i64>().ok()?.checked_mul(1000)?;
-        return (i128::from(millis) <= LATEST).then_some(millis);
+    match plain_seconds(number) {
+        Some(seconds) => seconds.checked_mul(1000).filter(|millis| i128::from(*millis) <= LATEST),
+        None => parse_any(number),
     }
-    parse_any(number)
+}
+
+/// At most twelve digits and nothing else.
+fn plain_seconds(number: &str) -> Option<i64> {
+    let digit = |byte: u8| Some(byte.wrapping_sub(b'0')).filter(|digit| *digit < 10).map(i64::from);
+    let add = |seconds: i64, byte| digit(byte).map(|digit| seconds.wrapping_mul(10).wrapping_add(digit));
+    let is_short = (1..=12).contains(&number.len());
+    if is_short { number.bytes().try_fold(0, add) } else { None }
 }
 
 fn parse_any(number: &str) -> Option<i64> {

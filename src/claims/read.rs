@@ -20,6 +20,10 @@ pub(crate) struct ClaimNames {
 /// The claims of one token. The payload is kept; what is known is found in it, and the rest is read on demand.
 pub(crate) struct Claims {
     payload: String,
+    /// Strings that were written with escapes, as they read.
+    decoded: String,
+    /// The elements of lists.
+    elements: Vec<Word>,
     pub(crate) issuer: Option<Word>,
     pub(crate) subject: Subject,
     pub(crate) client_id: Option<Word>,
@@ -50,24 +54,42 @@ pub(crate) enum Subject {
     Given(Word),
 }
 
-/// A string of the payload: where it stands, or itself where it was written with escapes.
-#[derive(Clone, Debug)]
-pub(crate) enum Word {
-    At(usize, usize),
-    Decoded(Box<str>),
+/// A string of the payload: where it stands in that, or, counted on from its end, in what was decoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word {
+    start: u32,
+    length: u32,
 }
 
 /// A claim that is one string or a list of strings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Words {
     One(Word),
-    List(Vec<Word>),
+    /// So many elements, from this one.
+    List {
+        start: u32,
+        length: u32,
+    },
 }
+
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn widen(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// Half of what a place can count, since what was decoded is no longer than the payload. No body and no token comes near it.
+const LONGEST: usize = 1 << 31;
 
 impl Claims {
     /// Reads a payload, or an answer of the issuer. Its place is after the signature: see `jose::verify`.
     pub(crate) fn read(payload: Vec<u8>, names: &ClaimNames) -> Result<Self, Reason> {
         let payload = String::from_utf8(payload).map_err(|_| Reason::Malformed)?;
+        if payload.len() > LONGEST {
+            return Err(Reason::Malformed);
+        }
         let mut reader = Reader { payload: &payload, claims: Self::empty(), wrong: false };
         json::object_of_text(&payload, CLAIM_LIMITS, |name, value| reader.member(name, value, names))
             .map_err(|_| Reason::Malformed)?;
@@ -82,6 +104,8 @@ impl Claims {
     const fn empty() -> Self {
         Self {
             payload: String::new(),
+            decoded: String::new(),
+            elements: Vec::new(),
             issuer: None,
             subject: Subject::Absent,
             client_id: None,
@@ -107,21 +131,26 @@ impl Claims {
     }
 
     /// A word of this payload.
-    pub(crate) fn text<'c>(&'c self, word: &'c Word) -> &'c str {
-        match word {
-            Word::At(start, end) => self.payload.get(*start..*end).unwrap_or_default(),
-            Word::Decoded(text) => text,
-        }
+    pub(crate) fn text(&self, word: Word) -> &str {
+        let start = widen(word.start);
+        let (whole, start) = match start.checked_sub(self.payload.len()) {
+            None => (&self.payload, start),
+            Some(start) => (&self.decoded, start),
+        };
+        whole.get(start..start.saturating_add(widen(word.length))).unwrap_or_default()
     }
 
     /// The words of a claim.
-    pub(crate) fn texts<'c>(&'c self, words: Option<&'c Words>) -> impl Iterator<Item = &'c str> {
-        let list = match words {
-            None => &[],
-            Some(Words::One(word)) => std::slice::from_ref(word),
-            Some(Words::List(list)) => list,
+    pub(crate) fn texts(&self, words: Option<Words>) -> impl Iterator<Item = &str> {
+        let (one, list) = match words {
+            None => (None, &[][..]),
+            Some(Words::One(word)) => (Some(word), &[][..]),
+            Some(Words::List { start, length }) => {
+                let start = widen(start);
+                (None, self.elements.get(start..start.saturating_add(widen(length))).unwrap_or_default())
+            }
         };
-        list.iter().map(|word| self.text(word))
+        one.into_iter().chain(list.iter().copied()).map(|word| self.text(word))
     }
 }
 
@@ -169,14 +198,16 @@ impl<'p> Reader<'p> {
         }
     }
 
-    fn word(&self, text: Text<'p>) -> Word {
-        match text.decoded() {
-            Cow::Borrowed(text) => {
-                let start = text.as_ptr().addr().saturating_sub(self.payload.as_ptr().addr());
-                Word::At(start, start.saturating_add(text.len()))
+    fn word(&mut self, text: Text<'p>) -> Word {
+        let (start, length) = match text.decoded() {
+            Cow::Borrowed(text) => (text.as_ptr().addr().saturating_sub(self.payload.as_ptr().addr()), text.len()),
+            Cow::Owned(text) => {
+                let start = self.payload.len().saturating_add(self.claims.decoded.len());
+                self.claims.decoded.push_str(&text);
+                (start, text.len())
             }
-            Cow::Owned(text) => Word::Decoded(text.into_boxed_str()),
-        }
+        };
+        Word { start: narrow(start), length: narrow(length) }
     }
 
     fn string(&mut self, value: Value<'p>) -> Option<Word> {
@@ -212,14 +243,20 @@ impl<'p> Reader<'p> {
 
     fn words(&mut self, value: Value<'p>) -> Option<Words> {
         match value {
-            Value::Array(list) => self.list(list).map(Words::List),
+            Value::Array(list) => self.list(list),
             _ => self.string(value).map(Words::One),
         }
     }
 
     /// A list counts only if every element is a string (RFC 7519 s4.1.3).
-    fn list(&mut self, list: Array<'p>) -> Option<Vec<Word>> {
-        list.values().map(|value| self.string(value)).collect()
+    fn list(&mut self, list: Array<'p>) -> Option<Words> {
+        let start = self.claims.elements.len();
+        for value in list.values() {
+            let word = self.string(value)?;
+            self.claims.elements.push(word);
+        }
+        let length = self.claims.elements.len().saturating_sub(start);
+        Some(Words::List { start: narrow(start), length: narrow(length) })
     }
 
     fn date(&mut self, value: Value<'p>) -> Option<i64> {

@@ -183,7 +183,7 @@ impl Rules {
 
     /// RFC 9068 s4: the issuer's identifier, byte for byte.
     fn issuer(&self, claims: &Claims) -> Result<(), Reason> {
-        match &claims.issuer {
+        match claims.issuer {
             Some(issuer) if claims.text(issuer) == self.issuer.as_str() => Ok(()),
             #[cfg(feature = "testing")]
             _ if self.left_out.issuer => Ok(()),
@@ -222,9 +222,8 @@ impl Rules {
         if claims.texts(Some(theirs)).any(is_ours) { Ok(()) } else { Err(Reason::WrongAudience) }
     }
 
-    const fn named_audience<'c>(&self, claims: &'c Claims) -> Option<&'c Words> {
-        let theirs = if self.names.audience.is_some() { &claims.other_audience } else { &claims.audience };
-        theirs.as_ref()
+    const fn named_audience(&self, claims: &Claims) -> Option<Words> {
+        if self.names.audience.is_some() { claims.other_audience } else { claims.audience }
     }
 
     /// RFC 9068 s2.2.
@@ -244,22 +243,22 @@ impl Rules {
     }
 
     /// The claim that holds the scopes: the one that the settings name, else `scope`, else, in the plain profile, `scp`.
-    pub(crate) fn granted<'c>(&self, claims: &'c Claims) -> Option<&'c Words> {
+    pub(crate) fn granted(&self, claims: &Claims) -> Option<Words> {
         match (&self.names.scope, self.profile) {
-            (Some(_), _) => claims.other_scope.as_ref(),
-            (None, Profile::Rfc9068) => claims.scope.as_ref(),
-            (None, Profile::PlainJwt) => claims.scope.as_ref().or(claims.scp.as_ref()),
+            (Some(_), _) => claims.other_scope,
+            (None, Profile::Rfc9068) => claims.scope,
+            (None, Profile::PlainJwt) => claims.scope.or(claims.scp),
         }
     }
 
     /// What an answer leaves of a JWT that its signature has proven; `None` where it does not say. It speaks RFC 7662's own `scope` where
     /// it lacks the claim of the issuer's JWTs, and one in a form that cannot be read leaves nothing: it must not vanish.
     #[cfg(feature = "driver")]
-    pub(crate) fn left<'c>(&self, claims: &'c Claims) -> Option<Left<'c>> {
-        let of = |words: &'c Words| Left(Some(words));
-        match &claims.other_scope {
+    pub(crate) fn left(&self, claims: &Claims) -> Option<Left> {
+        let of = |words| Left(Some(words));
+        match claims.other_scope {
             Some(words) => Some(of(words)),
-            None if claims.names_scope => Some(Left(claims.scope.as_ref())),
+            None if claims.names_scope => Some(Left(claims.scope)),
             None => self.granted(claims).map(of),
         }
     }
@@ -267,4 +266,4 @@ impl Rules {
 
 /// Scopes that are left; there may be none.
 #[cfg(feature = "driver")]
-pub(crate) struct Left<'c>(pub(crate) Option<&'c Words>);
+pub(crate) struct Left(pub(crate) Option<Words>);

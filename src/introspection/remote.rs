@@ -120,7 +120,7 @@ pub(crate) fn open(jwt: &[u8], asked: &Asked, keys: &KeyStore, when: When) -> Re
             unwrap(&verified, &between, when).map(Opened::Answer)
         }
         Ok(Proof::NoKeys) => Ok(Opened::WantsKeys),
-        Ok(Proof::UnknownKey) => Ok(Opened::WantsKey(token.header.kid.clone())),
+        Ok(Proof::UnknownKey) => Ok(Opened::WantsKey(token.header.kid().map(Into::into))),
         // Where the issuer may be asked, it is: the name may belong to another key by now.
         Ok(Proof::BadSignature)
             if held.remote().is_some_and(|remote| remote.published.renamed_barred(when.now).is_zero()) =>

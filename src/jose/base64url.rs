@@ -1,10 +1,21 @@
 //! base64url as JOSE wants it: no padding, no white space, one text for one value (RFC 7515 s2, RFC 4648 s3.5).
 
-use base64_simd::URL_SAFE_NO_PAD;
+use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
+use smallvec::SmallVec;
+
+/// Octets that are read and let go: headers and signatures, for which no memory is asked for unless they are unusually long.
+pub(crate) type Octets = SmallVec<[u8; 512]>;
 
 /// The octets that the text stands for, or `None` if it is not canonical.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode_to_vec(text).ok()
+}
+
+/// The same, for octets that are not kept.
+pub(crate) fn decode_into<'o>(text: &[u8], room: &'o mut Octets) -> Option<&'o [u8]> {
+    // Three octets for four characters, so there is room.
+    room.resize(text.len().div_ceil(4).checked_mul(3)?, 0);
+    URL_SAFE_NO_PAD.decode(text, room.as_mut_slice().as_out()).ok().map(|octets| &*octets)
 }
 
 /// The one text that stands for these octets.
@@ -27,6 +38,13 @@ pub(crate) fn encode_with_padding(octets: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By either way, which must agree.
+    fn decode(text: &[u8]) -> Option<Vec<u8>> {
+        let octets = super::decode(text);
+        assert_eq!(octets.as_deref(), decode_into(text, &mut Octets::new()));
+        octets
+    }
 
     #[test]
     fn only_the_canonical_text_is_read() {

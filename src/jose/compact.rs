@@ -1,7 +1,11 @@
 //! A compact JWS, taken apart and not yet believed (RFC 7515 s7.1).
 
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
 use crate::jose::algorithm::Algorithm;
-use crate::jose::base64url;
+use crate::jose::base64url::{self, Octets};
 use crate::jose::json::{self, Duplicates, Value};
 use crate::reason::Reason;
 
@@ -25,7 +29,7 @@ pub(crate) struct Unverified<'a> {
 #[derive(Debug)]
 pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
-    pub(crate) kid: Option<Box<str>>,
+    kid: Option<SmallVec<[u8; 48]>>,
     pub(crate) typ: Typ,
 }
 
@@ -49,8 +53,9 @@ impl<'a> Unverified<'a> {
         let [header, payload, signature] = segments(token)?;
         let signing_input =
             token.get(..header.len().saturating_add(1).saturating_add(payload.len())).unwrap_or_default();
-        let header = base64url::decode(header).ok_or(Reason::Malformed)?;
-        Ok(Self { header: Header::read(&header)?, signing_input, payload, signature })
+        let mut room = Octets::new();
+        let header = base64url::decode_into(header, &mut room).ok_or(Reason::Malformed)?;
+        Ok(Self { header: Header::read(header)?, signing_input, payload, signature })
     }
 }
 
@@ -105,7 +110,7 @@ impl Header {
         let Member::Given(alg) = alg else { return Err(Reason::Malformed) };
         let kid = match kid {
             Member::Absent => None,
-            Member::Given(kid) if kid.len() <= MAX_KID => Some(kid.into_owned().into_boxed_str()),
+            Member::Given(kid) if kid.len() <= MAX_KID => Some(SmallVec::from_slice(kid.as_bytes())),
             Member::Given(_) | Member::Wrong => return Err(Reason::Malformed),
         };
         let typ = match typ {
@@ -122,15 +127,20 @@ impl Header {
         // RFC 7519 s5.2: the payload would be another token, not claims.
         match cty {
             Member::Absent => {}
-            Member::Given(cty) if media_type(&cty) != "jwt" => {}
+            Member::Given(cty) if !media_type(&cty).eq_ignore_ascii_case("jwt") => {}
             Member::Given(_) | Member::Wrong => return Err(Reason::Malformed),
         }
         let algorithm = Algorithm::from_name(&alg).ok_or(Reason::AlgorithmRefused)?;
         Ok(Self { algorithm, kid, typ })
     }
+
+    /// The name of the key, if the token has one.
+    pub(crate) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref().and_then(|kid| std::str::from_utf8(kid).ok())
+    }
 }
 
-fn string(value: Value<'_>) -> Member<std::borrow::Cow<'_, str>> {
+fn string(value: Value<'_>) -> Member<Cow<'_, str>> {
     match value {
         Value::String(text) => Member::Given(text.decoded()),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Member::Wrong,
@@ -139,10 +149,10 @@ fn string(value: Value<'_>) -> Member<std::borrow::Cow<'_, str>> {
 
 impl Typ {
     fn read(text: &str) -> Self {
-        match media_type(text).as_str() {
-            "at+jwt" => Self::AtJwt,
-            "jwt" => Self::Jwt,
-            other => Self::Other(other.into()),
+        match media_type(text) {
+            short if short.eq_ignore_ascii_case("at+jwt") => Self::AtJwt,
+            short if short.eq_ignore_ascii_case("jwt") => Self::Jwt,
+            other => Self::Other(other.to_ascii_lowercase().into_boxed_str()),
         }
     }
 
@@ -159,11 +169,11 @@ impl Typ {
 }
 
 /// RFC 7515 s4.1.9: `application/` may be left out where no other slash is in the type, and case does not count.
-pub(crate) fn media_type(text: &str) -> String {
-    let lower = text.to_ascii_lowercase();
-    match lower.strip_prefix("application/") {
-        Some(short) if !short.contains('/') => short.to_owned(),
-        Some(_) | None => lower,
+pub(crate) fn media_type(text: &str) -> &str {
+    const LONG: &str = "application/";
+    match text.split_at_checked(LONG.len()) {
+        Some((long, short)) if long.eq_ignore_ascii_case(LONG) && !short.contains('/') => short,
+        Some(_) | None => text,
     }
 }
 
@@ -222,7 +232,7 @@ mod tests {
         let kid = |length: usize| parse(&format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(length)));
         assert!(kid(256).is_ok() && kid(257).is_err());
         let header = parse(r#"{"alg":"ES256","jku":7,"x5c":"no","foo":{"bar":[1]}}"#).unwrap();
-        assert_eq!((header.algorithm, header.kid, header.typ), (Algorithm::Es256, None, Typ::Absent));
+        assert_eq!((header.algorithm, header.kid(), &header.typ), (Algorithm::Es256, None, &Typ::Absent));
     }
 
     #[test]

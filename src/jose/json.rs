@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 /// How large a document may be, beyond its length in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -84,6 +86,7 @@ pub(crate) fn object_of_text<'a>(
 
 impl<'a> Text<'a> {
     /// The string itself.
+    #[inline]
     pub(crate) fn decoded(self) -> Cow<'a, str> {
         if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
     }
@@ -123,8 +126,10 @@ struct Scanner<'a> {
     at: usize,
     members: usize,
     duplicates: Duplicates,
+    /// No backslash and no control character is in the text, so that each string ends at the next quote.
+    is_plain: bool,
     /// The names of the objects that are open, the innermost object's last.
-    names: Vec<Cow<'a, str>>,
+    names: SmallVec<[Cow<'a, str>; 24]>,
 }
 
 /// Which names an object may have had so far: a mask that can be wrong in one direction only, so that most names need not be
@@ -155,22 +160,28 @@ type Visit<'v, 'a> = &'v mut dyn FnMut(&str, Value<'a>);
 
 impl<'a> Scanner<'a> {
     fn new(text: &'a str, limits: Limits) -> Self {
-        Self { text, at: 0, members: limits.members, duplicates: limits.duplicates, names: Vec::with_capacity(24) }
+        let is_plain = text.bytes().fold(true, |all, byte| all & (byte >= 0x20) & (byte != b'\\'));
+        Self { text, at: 0, members: limits.members, duplicates: limits.duplicates, is_plain, names: SmallVec::new() }
     }
 
     /// A scanner of text that has been through one already.
     const fn again(text: &'a str) -> Self {
-        Self { text, at: 0, members: usize::MAX, duplicates: Duplicates::LeftToTheReader, names: Vec::new() }
+        let (members, duplicates) = (usize::MAX, Duplicates::LeftToTheReader);
+        Self { text, at: 0, members, duplicates, is_plain: false, names: SmallVec::new_const() }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    #[inline]
     const fn step(&mut self) {
-        self.at = self.at.saturating_add(1);
+        // Never beyond the end of a text, so that nothing wraps; here and below.
+        self.at = self.at.wrapping_add(1);
     }
 
+    #[inline]
     fn take(&mut self, wanted: u8) -> Result<(), NotStrictJson> {
         if self.peek() == Some(wanted) {
             self.step();
@@ -180,6 +191,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.step();
@@ -195,14 +207,20 @@ impl<'a> Scanner<'a> {
         self.space();
     }
 
+    #[inline]
     fn since(&self, start: usize) -> Result<&'a str, NotStrictJson> {
         self.text.get(start..self.at).ok_or(NotStrictJson)
     }
 
+    #[inline(always)]
     fn value(&mut self, depth: u8) -> Result<Value<'a>, NotStrictJson> {
+        // Most values are strings.
+        if self.peek() == Some(b'"') { self.string().map(Value::String) } else { self.other_value(depth) }
+    }
+
+    fn other_value(&mut self, depth: u8) -> Result<Value<'a>, NotStrictJson> {
         let start = self.at;
         match self.peek() {
-            Some(b'"') => self.string().map(Value::String),
             Some(b'{') => {
                 self.object(depth, None)?;
                 self.since(start).map(|text| Value::Object(Object(text)))
@@ -298,9 +316,22 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline(always)]
     fn string(&mut self) -> Result<Text<'a>, NotStrictJson> {
         self.take(b'"')?;
         let start = self.at;
+        if !self.is_plain {
+            return self.string_of_any_kind(start);
+        }
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        self.at = start.wrapping_add(length_to_quote(rest));
+        let raw = self.since(start)?;
+        self.take(b'"')?;
+        Ok(Text { raw, escaped: false })
+    }
+
+    #[cold]
+    fn string_of_any_kind(&mut self, start: usize) -> Result<Text<'a>, NotStrictJson> {
         let mut escaped = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
@@ -383,24 +414,47 @@ impl<'a> Scanner<'a> {
     }
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Marks, by the high bit of a byte, which bytes are zero. A borrow can mark a byte for nothing, but only above one that is rightly
+/// marked, so that the lowest mark is always right.
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGHS
+}
+
+/// How many bytes stand before the lowest mark.
+fn before_mark(marks: u64) -> usize {
+    usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0)
+}
+
+/// How many bytes stand before the first quote.
+#[inline(always)]
+fn length_to_quote(text: &[u8]) -> usize {
+    let mut rest = text;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
+        let marks = zeros(u64::from_le_bytes(*chunk) ^ ONES.wrapping_mul(0x22));
+        if marks != 0 {
+            return text.len().wrapping_sub(rest.len()).wrapping_add(before_mark(marks));
+        }
+        rest = after;
+    }
+    let last = rest.iter().position(|byte| *byte == b'"').unwrap_or(rest.len());
+    text.len().wrapping_sub(rest.len()).wrapping_add(last)
+}
+
 /// How many bytes at the beginning need no look of their own: they are neither quote, backslash nor control.
 fn plain_length(text: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
     let mut length: usize = 0;
     let mut rest = text;
     while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*chunk);
-        // Each marks, by the high bit of a byte, where it is met. A borrow can mark a byte for nothing, but only above one that
-        // is rightly marked, so that the lowest mark is always right.
-        let zero_in = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-        let quote = zero_in(word ^ ONES.wrapping_mul(0x22));
-        let backslash = zero_in(word ^ ONES.wrapping_mul(0x5C));
+        let quote = zeros(word ^ ONES.wrapping_mul(0x22));
+        let backslash = zeros(word ^ ONES.wrapping_mul(0x5C));
         let control = word.wrapping_sub(ONES.wrapping_mul(0x20)) & !word & HIGHS;
         let marks = quote | backslash | control;
         if marks != 0 {
-            let byte = usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0);
-            return length.saturating_add(byte);
+            return length.saturating_add(before_mark(marks));
         }
         length = length.saturating_add(8);
         rest = after;

@@ -1,6 +1,6 @@
 //! From unverified to verified, the only way there is.
 
-use crate::jose::base64url;
+use crate::jose::base64url::{self, Octets};
 use crate::jose::compact::{Typ, Unverified};
 use crate::jose::jwk::VerificationKey;
 use crate::reason::Reason;
@@ -17,11 +17,12 @@ pub(crate) fn verify<'t, 'k>(
     token: &'t Unverified<'t>,
     keys: impl IntoIterator<Item = &'k VerificationKey>,
 ) -> Result<Verified<'t>, Reason> {
-    let signature = base64url::decode(token.signature).ok_or(Reason::Malformed)?;
+    let mut room = Octets::new();
+    let signature = base64url::decode_into(token.signature, &mut room).ok_or(Reason::Malformed)?;
     let holds = keys
         .into_iter()
         .filter_map(|key| key.prepared_for(token.header.algorithm))
-        .any(|key| key.verify(token.signing_input, &signature));
+        .any(|key| key.verify(token.signing_input, signature));
     if holds { Ok(Verified { token }) } else { Err(Reason::BadSignature) }
 }
 

@@ -142,7 +142,7 @@ impl BareJudge {
     pub fn judge(&self, token: &[u8], demand: &Requirement) -> Result<AccessToken, Reason> {
         if let Some(wanted) = &self.typ {
             let header = Unverified::parse(token)?.header;
-            if header.typ.as_str() != Some(media_type(wanted).as_str()) {
+            if header.typ.as_str() != Some(&*media_type(wanted).to_ascii_lowercase()) {
                 return Err(Reason::WrongType);
             }
         }
