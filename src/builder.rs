@@ -27,6 +27,7 @@ use crate::rejection::Realm;
 use crate::restored::{self, Leftovers, Restored};
 use crate::revocation::DenyList;
 use crate::tenants::{Directory, Tenants};
+use crate::token_cache::TokenCache;
 use crate::validator::{Inner, Validator};
 #[cfg(feature = "driver")]
 use crate::wire::driver::{Driver, Plan};
@@ -38,6 +39,8 @@ const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 1_024..=1_048_576;
 const STALE: std::ops::RangeInclusive<Duration> = Duration::from_secs(5 * 60)..=Duration::from_secs(7 * 24 * 60 * 60);
 const DEFAULT_TOKEN_BYTES: usize = 16_384;
+const SIGNATURES_FOR: Duration = Duration::from_secs(5 * 60);
+const LONGEST_SIGNATURES_FOR: Duration = Duration::from_secs(60 * 60);
 const DEFAULT_DENIALS: usize = 100_000;
 const MOST_DENIALS: usize = 1_000_000;
 
@@ -55,7 +58,8 @@ pub struct ValidatorBuilder {
     tenants: Option<Tenants>,
     listeners: Listeners,
     denials: usize,
-    introspected: Bounds,
+    remembered: Bounds,
+    signatures_for: Duration,
     #[cfg(feature = "driver")]
     fetch: Option<Arc<dyn Fetch>>,
     #[cfg(feature = "driver")]
@@ -87,7 +91,8 @@ impl ValidatorBuilder {
             tenants: None,
             listeners: Listeners::default(),
             denials: DEFAULT_DENIALS,
-            introspected: Bounds { entries: 10_000, bytes: 32 * 1024 * 1024 },
+            remembered: Bounds { entries: 10_000, bytes: 32 * 1024 * 1024 },
+            signatures_for: SIGNATURES_FOR,
             #[cfg(feature = "driver")]
             fetch: None,
             #[cfg(feature = "driver")]
@@ -160,11 +165,24 @@ impl ValidatorBuilder {
         self
     }
 
-    /// How much of what issuers say of tokens is remembered: 10,000 tokens and 32 MiB by default. Whatever is not, is asked again.
-    #[cfg(feature = "driver")]
+    /// How many tokens are remembered: 10,000 by default, in 32 MiB at most. So many whose signature held, and as many again of which
+    /// issuers have said something. What is used the least goes first, and is verified, or asked about, again.
     #[must_use]
     pub const fn remember_at_most(mut self, tokens: u64, bytes: u64) -> Self {
-        self.introspected = Bounds { entries: tokens, bytes };
+        self.remembered = Bounds { entries: tokens, bytes };
+        self
+    }
+
+    /// How long it is remembered that a signature held: 5 min by default, 1 h at most, and no longer than the token's own life. With
+    /// [`Duration::ZERO`] each signature is verified each time.
+    ///
+    /// All else is judged each time: the clock, whether the key that signed is still among its issuer's, what was
+    /// [denied](Validator::deny), and what the route demands. So a longer time lets nothing in, and holds no memory beyond
+    /// [`remember_at_most`](Self::remember_at_most). How long an issuer's own word is remembered is told by
+    /// `Introspection::remember`.
+    #[must_use]
+    pub const fn remember_signatures(mut self, life: Duration) -> Self {
+        self.signatures_for = life;
         self
     }
 
@@ -236,6 +254,10 @@ impl ValidatorBuilder {
             let problem = "not between 1,024 and 1,048,576 bytes";
             return Err(ConfigError::invalid("max_token_bytes", self.max_token.to_string(), problem));
         }
+        if self.signatures_for > LONGEST_SIGNATURES_FOR {
+            let problem = "longer than 1 hour";
+            return Err(ConfigError::invalid("remember_signatures", format!("{:?}", self.signatures_for), problem));
+        }
         if self.denials > MOST_DENIALS {
             let problem = "more than 1,000,000 denials";
             return Err(ConfigError::invalid("deny_at_most", self.denials.to_string(), problem));
@@ -252,14 +274,13 @@ impl ValidatorBuilder {
             leeway: self.leeway,
             #[cfg(feature = "driver")]
             max_stale: self.max_stale,
-            #[cfg(feature = "driver")]
             numbers: Arc::default(),
         };
         let issuers = self.issuers.into_iter().map(|issuer| issuer.build(&defaults)).collect::<Result<Vec<_>, _>>()?;
         refuse_twins(&issuers)?;
         let opaque = opaque_routes(&issuers, self.tenants.is_some())?;
         let issuers: Arc<[TrustedIssuer]> = issuers.into();
-        let memory = Arc::new(Memory::new(self.introspected));
+        let memory = Arc::new(Memory::new(self.remembered));
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let resolved = self.tenants.as_ref().map(|tenants| Arc::new(Directory::new(tenants)));
         #[cfg(feature = "driver")]
@@ -287,6 +308,7 @@ impl ValidatorBuilder {
             trusted: Trusted {
                 resolved,
                 opaque,
+                tokens: TokenCache::new(self.remembered, self.signatures_for),
                 memory,
                 denied: DenyList::new(self.denials),
                 ..Trusted::by_name(issuers, self.leeway, self.max_token)

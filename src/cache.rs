@@ -51,6 +51,14 @@ where
         self.0.get(key)
     }
 
+    pub(crate) fn find<Q: Equivalent<K> + Hash + ?Sized, R>(
+        &self,
+        key: &Q,
+        read: impl FnOnce(&V) -> Option<R>,
+    ) -> Option<R> {
+        self.0.get(key).and_then(|value| read(&value))
+    }
+
     pub(crate) fn insert(&self, key: K, value: V) {
         self.0.insert(key, value);
     }

@@ -24,6 +24,7 @@ use crate::requirement::Requirement;
 use crate::revocation::DenyList;
 use crate::tenants::{Directory, Entry, Table};
 use crate::token::AccessToken;
+use crate::token_cache::{Evidence, TokenCache};
 
 /// What a validator judges by.
 pub(crate) struct Trusted {
@@ -33,6 +34,8 @@ pub(crate) struct Trusted {
     pub(crate) resolved: Option<Arc<Directory>>,
     /// Who is asked about a token that does not say whose it is.
     pub(crate) opaque: OpaqueRoutes,
+    /// What signatures have proven.
+    pub(crate) tokens: TokenCache,
     /// What issuers said of tokens.
     pub(crate) memory: Arc<Memory>,
     /// What the program refuses, however good it is.
@@ -45,11 +48,18 @@ pub(crate) struct Trusted {
 
 /// The judgement, or what it takes.
 pub(crate) enum Verdict {
-    Known(Result<AccessToken, Refusal>),
-    /// It is accepted from memory, and to be asked about before it is forgotten.
-    Fading(AccessToken, Need),
+    Accepted(AccessToken, Once),
+    Refused(Refusal),
     /// What is needed, and what to say to whoever does not wait for it.
     Wanted(Need, Refusal),
+}
+
+/// What is to be done once about a token that is accepted.
+pub(crate) struct Once {
+    /// Its signature held just now: to be remembered.
+    pub(crate) evidence: Option<Evidence>,
+    /// The question to ask again, before the answer is forgotten.
+    pub(crate) fading: Option<Need>,
 }
 
 /// Why not, and whose fault it was.
@@ -122,9 +132,8 @@ pub(crate) fn decide(
     now: Timestamp,
 ) -> Verdict {
     match judge(trusted, presented, demand, supply, now) {
-        Ok((token, None)) => Verdict::Known(Ok(token)),
-        Ok((token, Some(need))) => Verdict::Fading(token, need),
-        Err(Stop::Refused(refusal)) => Verdict::Known(Err(refusal)),
+        Ok(good) => Verdict::Accepted(good.token, good.once),
+        Err(Stop::Refused(refusal)) => Verdict::Refused(refusal),
         Err(Stop::Wanted(need, meanwhile)) => Verdict::Wanted(need, meanwhile),
     }
 }
@@ -135,22 +144,26 @@ fn judge(
     demand: &Requirement,
     supply: Option<&Supply>,
     now: Timestamp,
-) -> Result<(AccessToken, Option<Need>), Stop> {
+) -> Result<Good, Stop> {
     // RFC 6750 s2: one token, and not a byte of it is read before its length is known to be sane.
     let octets = presented.token(trusted.max_token)?;
     let asking = Asking { trusted, presented, octets, supply, now };
-    let good = match trusted.opaque.route(octets).and_then(|place| trusted.issuers.get(place)) {
-        // RFC 7662: the issuer's word.
-        Some(issuer) => asking.unproven(issuer)?,
-        // RFC 9068: the issuer's signature.
-        None => asking.signed().map_err(|stop| presented.is_token().err().map_or(stop, Stop::from))?,
+    let good = match asking.remembered() {
+        // Its signature was proven a while ago, and nothing has come between.
+        Some(good) => good?,
+        None => match trusted.opaque.route(octets).and_then(|place| trusted.issuers.get(place)) {
+            // RFC 7662: the issuer's word.
+            Some(issuer) => asking.unproven(issuer)?,
+            // RFC 9068: the issuer's signature.
+            None => asking.signed().map_err(|stop| presented.is_token().err().map_or(stop, Stop::from))?,
+        },
     };
     // What a logout or a revocation has called, by whatever name it is known.
     trusted.denied.allows(&good.token, good.also.as_ref(), now)?;
     // RFC 6750 s3.1: is it enough?
     demand.satisfied_by(&good.token)?;
-    good.also.filter(AccessToken::names_scopes).map_or(Ok(()), |also| demand.satisfied_by(&also))?;
-    Ok((good.token, good.fading))
+    good.also.as_ref().filter(|also| also.names_scopes()).map_or(Ok(()), |also| demand.satisfied_by(also))?;
+    Ok(good)
 }
 
 /// A token that is good in itself.
@@ -158,8 +171,7 @@ struct Good {
     token: AccessToken,
     /// The issuer's word on it, where its signature was proven first.
     also: Option<AccessToken>,
-    /// The question to ask again, before the answer is forgotten.
-    fading: Option<Need>,
+    once: Once,
 }
 
 /// A token, and all that bears on how it is judged.
@@ -172,6 +184,20 @@ struct Asking<'j> {
 }
 
 impl Asking<'_> {
+    /// What is left to be judged of a token whose signature was proven a while ago; `None` if that counts no more.
+    fn remembered(&self) -> Option<Result<Good, Stop>> {
+        let Self { trusted, now, .. } = *self;
+        let (token, evidence) = trusted.tokens.recall(self.octets, now)?;
+        let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
+        let issuer = trusted.issuer_of(&token, evidence, resolved.as_deref().map(|table| &**table), now)?;
+        let keys = issuer.keys.read();
+        if !keys.is_usable(now) || !keys.keys.has(&evidence.key) {
+            return None;
+        }
+        let is_in_time = issuer.rules.time(token.stated(), now).map_err(Stop::from);
+        Some(is_in_time.and_then(|()| self.after_proof(issuer, token, None)))
+    }
+
     /// Judges a token by its signature.
     fn signed(&self) -> Result<Good, Stop> {
         let Self { trusted, supply, now, .. } = *self;
@@ -199,16 +225,26 @@ impl Asking<'_> {
         // Claims are believed only now. RFC 7519 s4, RFC 9068 s4.
         let claims = Claims::read(verified.payload()?, &issuer.rules.names)?;
         let accepted = issuer.rules.accept(claims, verified.typ(), now)?;
-        let token = AccessToken::new(accepted, &issuer.rules);
+        let evidence = Evidence { issuer: issuer.number, key: verified.key() };
+        self.after_proof(issuer, AccessToken::new(accepted, &issuer.rules), Some(evidence))
+    }
+
+    /// Judges a token whose signature holds.
+    fn after_proof(
+        &self,
+        issuer: &TrustedIssuer,
+        token: AccessToken,
+        evidence: Option<Evidence>,
+    ) -> Result<Good, Stop> {
         if issuer.judged_by == JudgedBy::Keys {
-            return Ok(Good { token, also: None, fading: None });
+            return Ok(Good { token, also: None, once: Once { evidence, fading: None } });
         }
         // Signed well, and perhaps revoked since: the issuer has the last word.
         let said = self.introspected(issuer, Some(&token))?;
         if !said.token.is_of(&token) {
             return Err(Reason::MalformedClaim.into());
         }
-        Ok(Good { token, also: Some(said.token), fading: said.fading })
+        Ok(Good { token, also: Some(said.token), once: Once { evidence, ..said.once } })
     }
 
     /// Judges a token by what its issuer says of it alone. It is not asked about what is no token.
@@ -232,7 +268,7 @@ impl Asking<'_> {
         if let Some(said) = said.filter(|said| said.is_good_for(standing.asker)) {
             let token = said.judge(&issuer.rules, self.now)?.clone();
             let is_fading = standing.ahead == Ahead::Yes && said.is_about_to_end(self.now);
-            return Ok(Good { token, also: None, fading: is_fading.then(need) });
+            return Ok(Good { token, also: None, once: Once { evidence: None, fading: is_fading.then(need) } });
         }
         let cause = match self.supply {
             Some(Supply::Unreachable(cause)) => Some(Arc::clone(cause)),
@@ -266,7 +302,24 @@ impl Trusted {
     /// Of these issuers alone, with nothing remembered and nothing denied.
     pub(crate) fn by_name(issuers: Arc<[TrustedIssuer]>, leeway: Duration, max_token: usize) -> Self {
         let (opaque, memory, denied) = (OpaqueRoutes::default(), Arc::new(Memory::nothing()), DenyList::new(0));
-        Self { issuers, resolved: None, opaque, memory, denied, leeway, max_token }
+        let tokens = TokenCache::nothing();
+        Self { issuers, resolved: None, opaque, tokens, memory, denied, leeway, max_token }
+    }
+
+    /// The issuer whose token was proven, if it is trusted still as it was.
+    fn issuer_of<'t>(
+        &'t self,
+        token: &AccessToken,
+        evidence: Evidence,
+        resolved: Option<&'t Table>,
+        now: Timestamp,
+    ) -> Option<&'t TrustedIssuer> {
+        let is_same = |issuer: &&TrustedIssuer| issuer.number == evidence.issuer;
+        let named = usize::try_from(evidence.issuer).ok().and_then(|place| self.issuers.get(place));
+        named.filter(is_same).or_else(|| match resolved?.find(token.issuer().as_str(), now) {
+            Entry::Trusted(issuer) => Some(issuer).filter(is_same),
+            Entry::Refused | Entry::Unknown => None,
+        })
     }
 
     /// The issuer that the token names. Where only one is trusted the name is not read here: its own keys and rules judge it.

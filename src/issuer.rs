@@ -1,7 +1,6 @@
 //! A server whose tokens count, and how they are judged.
 
 use std::sync::Arc;
-#[cfg(feature = "driver")]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -215,17 +214,19 @@ impl Issuer {
                 return Err(ConfigError::invalid(setting, "", "a claim has a name"));
             }
         }
+        let number = defaults.next_number();
         #[cfg(feature = "driver")]
         let remote = self.remote()?;
         #[cfg(feature = "driver")]
         let fetched = remote.as_ref().map(|_| defaults.max_stale);
         #[cfg(feature = "driver")]
-        let (standing, asked) = self.asked(defaults, &audience, algorithms)?.unzip();
+        let (standing, asked) = self.asked(number, &audience, algorithms)?.unzip();
         #[cfg(feature = "driver")]
         let opaque_prefix = self.introspection.as_ref().and_then(|asked| asked.prefix().map(Into::into));
         #[cfg(not(feature = "driver"))]
         let (standing, opaque_prefix, fetched) = (None, None, None);
         Ok(TrustedIssuer {
+            number,
             algorithms,
             judged_by: self.judged_by(),
             standing,
@@ -367,7 +368,7 @@ impl Issuer {
     #[cfg(feature = "driver")]
     fn asked(
         &self,
-        defaults: &Defaults,
+        number: u64,
         audience: &AudienceRule,
         algorithms: Algorithms,
     ) -> Result<Option<HowAsked>, ConfigError> {
@@ -396,7 +397,7 @@ impl Issuer {
             // The JWT itself has proven all that.
             asked.may_lack = MayLack { issuer: true, audience: true, kind: true, scope_claim: true };
         }
-        let standing = Standing::new(defaults.next_number(), introspection.ahead());
+        let standing = Standing::new(number, introspection.ahead());
         Ok(Some((Arc::new(standing), Arc::new(asked))))
     }
 }
@@ -439,12 +440,10 @@ pub(crate) struct Defaults {
     /// How old fetched keys may become.
     #[cfg(feature = "driver")]
     pub(crate) max_stale: Duration,
-    /// The last number that an issuer which is asked was told apart by.
-    #[cfg(feature = "driver")]
+    /// How many numbers were given to issuers.
     pub(crate) numbers: Arc<AtomicU64>,
 }
 
-#[cfg(feature = "driver")]
 impl Defaults {
     fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
@@ -465,6 +464,9 @@ pub(crate) enum JudgedBy {
 
 /// An issuer as the judge knows it.
 pub(crate) struct TrustedIssuer {
+    /// No other issuer of a validator has it, nor has the same one under other settings. Those that are trusted by name have their
+    /// places.
+    pub(crate) number: u64,
     pub(crate) algorithms: Algorithms,
     pub(crate) judged_by: JudgedBy,
     /// Where it is asked about its tokens.

@@ -59,6 +59,7 @@ mod scope;
 )]
 mod tenants;
 mod token;
+mod token_cache;
 #[cfg(feature = "tower")]
 mod tower;
 #[cfg(feature = "tracing")]

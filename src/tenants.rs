@@ -371,10 +371,13 @@ impl Open {
     }
 }
 
-/// An issuer that is asked about tokens as it was goes on under the standing that it had, so that what it said counts on and nothing is
-/// asked anew.
+/// An issuer whose tokens are judged as they were goes on under the number that it had, and one that is asked about them as it was under
+/// the standing that it had: what was proven and what it said counts on.
 #[cfg(feature = "driver")]
 fn go_on(issuer: &mut TrustedIssuer, known: &TrustedIssuer) {
+    if (issuer.judged_by, issuer.algorithms, &issuer.rules) == (known.judged_by, known.algorithms, &known.rules) {
+        issuer.number = known.number;
+    }
     let (Some(old), Some(new)) = (&known.standing, &issuer.standing) else { return };
     let (Some(was_asked), Some(is_asked)) = (&known.asked, &issuer.asked) else { return };
     let is_same = issuer.judged_by == known.judged_by

@@ -42,6 +42,11 @@ impl AccessToken {
         Self(Arc::new(Inner { issuer: rules.issuer.clone(), claims, granted, names_scopes }))
     }
 
+    /// How many bytes the claims take.
+    pub(crate) fn payload_length(&self) -> usize {
+        self.0.claims.payload().len()
+    }
+
     /// What it says, to be judged again by its times.
     pub(crate) fn stated(&self) -> &Claims {
         &self.0.claims

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::credentials::Credentials;
-use crate::decision::{Need, Refusal, Trusted, Verdict, decide};
+use crate::decision::{Need, Once, Refusal, Trusted, Verdict, decide};
 #[cfg(feature = "driver")]
 use crate::decision::{SOON, Supply};
 use crate::health::Health;
@@ -82,9 +82,8 @@ impl Validator {
     pub fn check(&self, presented: &Credentials<'_>, demand: &Requirement) -> Result<AccessToken, Rejection> {
         let now = self.0.clock.now();
         let result = match decide(&self.0.trusted, presented, demand, None, now) {
-            Verdict::Known(Ok(token)) => Ok(token),
-            Verdict::Fading(token, need) => Ok(self.renewing(token, need)),
-            Verdict::Known(Err(refusal)) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
+            Verdict::Accepted(token, once) => Ok(self.accept(presented, token, once, now)),
+            Verdict::Refused(refusal) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
             Verdict::Wanted(need, meanwhile) => {
                 // Heals itself: a later check finds what was brought.
                 let network = self.begin(need, &meanwhile);
@@ -103,9 +102,8 @@ impl Validator {
     ) -> Option<Result<AccessToken, Rejection>> {
         let now = self.0.clock.now();
         let result = match decide(&self.0.trusted, presented, demand, None, now) {
-            Verdict::Known(Ok(token)) => Ok(token),
-            Verdict::Fading(token, need) => Ok(self.renewing(token, need)),
-            Verdict::Known(Err(refusal)) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
+            Verdict::Accepted(token, once) => Ok(self.accept(presented, token, once, now)),
+            Verdict::Refused(refusal) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
             Verdict::Wanted(..) => return None,
         };
         Some(self.finish(result, now))
@@ -126,9 +124,11 @@ impl Validator {
         for _ in 0..ROUNDS {
             let now = self.0.clock.now();
             match decide(&self.0.trusted, presented, demand, supply.as_ref(), now) {
-                Verdict::Known(Ok(token)) => return self.finish(Ok(token), began),
-                Verdict::Fading(token, need) => return self.finish(Ok(self.renewing(token, need)), began),
-                Verdict::Known(Err(refusal)) => {
+                Verdict::Accepted(token, once) => {
+                    let token = self.accept(presented, token, once, now);
+                    return self.finish(Ok(token), began);
+                }
+                Verdict::Refused(refusal) => {
                     let rejection = self.reject(refusal, demand, Network::MadeNoDifference);
                     return self.finish(Err(rejection), began);
                 }
@@ -298,12 +298,16 @@ impl Validator {
         is_ready
     }
 
-    /// A token that is accepted from memory, and is asked about before it is forgotten.
-    fn renewing(&self, token: AccessToken, need: Need) -> AccessToken {
+    /// What is done once about a token that is accepted: a signature that held is remembered, and an answer that will be forgotten soon
+    /// is asked for again.
+    fn accept(&self, presented: &Credentials<'_>, token: AccessToken, once: Once, now: Timestamp) -> AccessToken {
+        if let (Some(evidence), Ok(octets)) = (once.evidence, presented.token(self.0.trusted.max_token)) {
+            self.0.trusted.tokens.remember(octets, &token, evidence, now);
+        }
         #[cfg(feature = "driver")]
-        self.0.driver.start(need);
-        #[cfg(not(feature = "driver"))]
-        drop(need);
+        if let Some(need) = once.fading {
+            self.0.driver.start(need);
+        }
         token
     }
 

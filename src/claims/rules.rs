@@ -193,7 +193,7 @@ impl Rules {
     }
 
     /// RFC 7519 s4.1.4 to s4.1.6: valid while now < exp + leeway, from nbf - leeway, and not made in the future.
-    fn time(&self, claims: &Claims, now: Timestamp) -> Result<(), Reason> {
+    pub(crate) fn time(&self, claims: &Claims, now: Timestamp) -> Result<(), Reason> {
         #[cfg(feature = "testing")]
         if self.left_out.time {
             return Ok(());

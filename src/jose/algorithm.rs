@@ -148,6 +148,10 @@ impl Algorithms {
         Self(self.0 | algorithm.bit())
     }
 
+    pub(crate) const fn to_bytes(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+
     /// Whether the set has this algorithm.
     #[must_use]
     pub const fn contains(self, algorithm: Algorithm) -> bool {

@@ -81,9 +81,14 @@ pub struct VerificationKey {
     prepared: Vec<Prepared>,
     /// What it is prepared of, where that is not done for every algorithm yet.
     material: Option<Material>,
-    /// A digest of the key material alone: two keys are the same when this is.
+    /// A digest of the key material alone.
     digest: [u8; 32],
+    identity: KeyIdentity,
 }
+
+/// Which key it is, by its material, its name and its algorithms, wherever and however often it is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyIdentity([u8; 32]);
 
 /// A key for one algorithm. The first is prepared when the set is loaded, which shows that the material can be used; the others
 /// when the first token comes for them. An RSA key without `alg` serves six, most of which never sign anything.
@@ -93,6 +98,23 @@ struct Prepared {
 }
 
 impl VerificationKey {
+    fn new(
+        kid: Option<&str>,
+        algorithms: Algorithms,
+        prepared: Vec<Prepared>,
+        material: Option<Material>,
+        digest: [u8; 32],
+    ) -> Self {
+        let name = kid.map_or(&b"-"[..], |_| b"+");
+        let named = [name, kid.unwrap_or_default().as_bytes()].concat();
+        let identity = KeyIdentity(crypto::sha256(&[&digest, &algorithms.to_bytes()[..], &named].concat()));
+        Self { kid: kid.map(Into::into), algorithms, prepared, material, digest, identity }
+    }
+
+    pub(crate) const fn identity(&self) -> KeyIdentity {
+        self.identity
+    }
+
     /// The key's name in its set (RFC 7517 s4.5).
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
@@ -121,13 +143,8 @@ impl VerificationKey {
 
     /// A shared secret, given by the operator.
     pub(crate) fn secret(kid: Option<&str>, algorithm: Algorithm, secret: &[u8]) -> Option<Self> {
-        Some(Self {
-            kid: kid.map(Into::into),
-            algorithms: Algorithms::NONE.with(algorithm),
-            prepared: vec![Prepared { algorithm, key: PreparedKey::hmac(algorithm, secret)?.into() }],
-            material: None,
-            digest: crypto::sha256(secret),
-        })
+        let prepared = Prepared { algorithm, key: PreparedKey::hmac(algorithm, secret)?.into() };
+        Some(Self::new(kid, Algorithms::NONE.with(algorithm), vec![prepared], None, crypto::sha256(secret)))
     }
 }
 
@@ -212,13 +229,9 @@ impl<'a> Jwk<'a> {
             algorithm: *algorithm,
             key: first.take().map_or_else(OnceLock::new, OnceLock::from),
         };
-        Ok(VerificationKey {
-            kid: self.member("kid").map(Into::into),
-            prepared: algorithms.iter().map(prepare).collect(),
-            digest: material.digest(),
-            material: (algorithms.len() > 1).then_some(material),
-            algorithms: algorithms.into_iter().collect(),
-        })
+        let (prepared, digest) = (algorithms.iter().map(prepare).collect(), material.digest());
+        let material = (algorithms.len() > 1).then_some(material);
+        Ok(VerificationKey::new(self.member("kid"), algorithms.into_iter().collect(), prepared, material, digest))
     }
 
     /// The algorithms of the key's kind and curve, narrowed to its `alg` (RFC 7517 s4.4). `EdDSA` and `Ed25519` name the same

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::jose::algorithm::Algorithm;
 use crate::jose::json::{self, Duplicates, Value};
-use crate::jose::jwk::{Jwk, Unusable, VerificationKey};
+use crate::jose::jwk::{Jwk, KeyIdentity, Unusable, VerificationKey};
 
 /// The most keys that a set is read for; the rest is left out.
 pub(crate) const MAX_KEYS: usize = 512;
@@ -143,6 +143,11 @@ impl KeySet {
     #[must_use]
     pub fn left_out(&self) -> &[LeftOut] {
         &self.0.left_out
+    }
+
+    /// Whether this very key is among them.
+    pub(crate) fn has(&self, key: &KeyIdentity) -> bool {
+        self.keys().iter().any(|ours| ours.identity() == *key)
     }
 
     /// The keys by which a token of this `kid` and algorithm may be signed.

@@ -148,8 +148,8 @@ impl BareJudge {
         }
         let credentials = Credentials::bearer(token);
         match decide(&self.trusted(), &credentials, demand, None, self.now.unwrap_or(EPOCH)) {
-            Verdict::Known(result) => result.map_err(|refusal| refusal.reason),
-            Verdict::Fading(token, _) => Ok(token),
+            Verdict::Accepted(token, _) => Ok(token),
+            Verdict::Refused(refusal) => Err(refusal.reason),
             Verdict::Wanted(..) => Err(Reason::KeysUnavailable),
         }
     }
@@ -189,6 +189,7 @@ impl BareJudge {
             None => AudienceRule::Anybody,
         };
         let issuer = TrustedIssuer {
+            number: 0,
             algorithms: self.algorithms,
             judged_by: JudgedBy::Keys,
             standing: None,
@@ -222,7 +223,7 @@ const EPOCH: Timestamp = Timestamp::new(0, Duration::ZERO);
 /// # Errors
 /// The reason why there is none.
 pub fn presented(credentials: &Credentials<'_>) -> Result<Vec<u8>, Reason> {
-    credentials.token(usize::MAX).map(<[u8]>::to_vec)
+    credentials.is_token().and_then(|()| credentials.token(usize::MAX)).map(<[u8]>::to_vec)
 }
 
 /// The address of a metadata document: `oauth-authorization-server`, `openid-configuration`, `openid-configuration-8414` (that

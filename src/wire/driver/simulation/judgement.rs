@@ -184,7 +184,7 @@ impl Life {
         // I2. There is no place for him either.
         let presented = Credentials::bearer(&*POOL.stranger);
         let verdict = decide(&self.trusted, &presented, &self.demand, None, self.now());
-        assert!(matches!(verdict, Verdict::Known(Err(refusal)) if refusal.reason == Reason::UntrustedIssuer), "I2");
+        assert!(matches!(verdict, Verdict::Refused(refusal) if refusal.reason == Reason::UntrustedIssuer), "I2");
         assert_eq!(self.wire.slots.len(), ISSUERS.len(), "I2");
         assert!(!self.network.is_astray.load(Ordering::Relaxed), "somebody else was asked (I2)");
         let issuer = self.pick(ISSUERS.len());
@@ -201,8 +201,14 @@ impl Life {
         let now = self.now();
         let credentials = Credentials::bearer(&*presented.text);
         let (reason, need) = match decide(&self.trusted, &credentials, &self.demand, supply, now) {
-            Verdict::Known(Ok(_)) | Verdict::Fading(..) => (None, None),
-            Verdict::Known(Err(refusal)) => (Some(refusal.reason), None),
+            Verdict::Accepted(token, once) => {
+                // What is remembered changes nothing of what is said below.
+                if let Some(evidence) = once.evidence {
+                    self.trusted.tokens.remember(presented.text.as_bytes(), &token, evidence, now);
+                }
+                (None, None)
+            }
+            Verdict::Refused(refusal) => (Some(refusal.reason), None),
             Verdict::Wanted(need, refusal) => (Some(refusal.reason), Some(need)),
         };
         let issuer = presented.issuer;
