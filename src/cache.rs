@@ -1,14 +1,42 @@
-//! A memory that never grows beyond its bounds: the one wrapper round `moka`.
+//! A memory that never grows beyond its bounds: a table of small sets, in which each way is one slot.
 //!
 //! It forgets what is used the least when it is full. What grows old is the business of whoever keeps it: an entry carries its own
-//! times, since only its reader knows which clock counts.
+//! times, since only its reader knows which clock counts. Why it is not one of the known caches is told, with figures, in the
+//! manual's page on performance. These hold:
+//!
+//! 1. Readers take no lock, and write nothing that others read but an entry's uses, while these are few.
+//! 2. A tag is a hint. What it leads to is compared in full, so that a tag that is out of date costs a miss and never gives out what
+//!    is another key's.
+//! 3. Slots and tags change only under the set's `writing`, so that a key is in one way of one set at most.
+//! 4. An entry is counted before it can be found and until it no longer can, so that neither bound is exceeded by more than what is
+//!    being written at the moment.
+//! 5. The work of each call is bounded, whatever the keys are: those that strangers choose fall into sets like any other.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use moka::sync::Cache;
+use arc_swap::ArcSwapOption;
+use foldhash::quality::RandomState;
 
-/// A key in another form, such as its borrowed parts. It must hash as the key does.
-pub(crate) use moka::Equivalent;
+/// How many entries share a set.
+const WAYS: usize = 8;
+/// There are so many times as many ways as entries may be, so that few sets are full before the memory is.
+const ROOM: usize = 2;
+/// An entry takes so many bytes at least, so that few bytes need no large table.
+const SMALLEST: usize = 256;
+/// More uses than this are not told apart, so that what is used a lot is soon no longer written to.
+const MOST_USES: u8 = 3;
+/// A set's uses are halved after so many changes to it, so that what was used a lot and is no more does go.
+const AGEING: u8 = 64;
+/// The bit of a tag that says that its entry is there. A tag without it is what is left of an entry that had to go: who asks for that
+/// one again has asked before, and is worth more than who never did.
+const LIVE: u32 = 1;
+/// The uses that an entry which comes back begins with.
+const BACK: u8 = 2;
+/// So many sets in which everything is in use are passed over before one of them loses an entry all the same.
+const PATIENCE: usize = 8;
 
 /// How much may be kept.
 #[derive(Clone, Copy, Debug)]
@@ -17,122 +45,231 @@ pub(crate) struct Bounds {
     pub(crate) bytes: u64,
 }
 
-/// The memory. Readers take no lock. Keys are strangers' words, so the hash is one that nobody outside can foretell; what it says is
-/// never taken for the key itself.
-pub(crate) struct Bounded<K, V, S = RandomState>(Cache<K, V, S>);
+/// A key in another form, such as its borrowed parts. It must hash as the key does.
+pub(crate) trait Equivalent<K> {
+    /// Whether it is this key.
+    fn equivalent(&self, key: &K) -> bool;
+}
 
-impl<K, V> Bounded<K, V>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    /// An empty memory; `size` says how many bytes an entry takes.
-    pub(crate) fn new(bounds: Bounds, size: impl Fn(&K, &V) -> usize + Send + Sync + 'static) -> Self {
-        Self::with_hasher(bounds, size, RandomState::new())
+impl<K: Eq> Equivalent<K> for K {
+    fn equivalent(&self, key: &K) -> bool {
+        self == key
     }
 }
 
-impl<K, V, S> Bounded<K, V, S>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-    S: BuildHasher + Clone + Send + Sync + 'static,
-{
+/// The memory. The hash is quick and keyed by chance; what it says is never taken for the key itself.
+pub(crate) struct Bounded<K, V, S = RandomState> {
+    /// Made when the first entry comes: most memories of most programs never hold one.
+    sets: OnceLock<Box<[Set<K, V>]>>,
+    entries: usize,
+    bytes: usize,
+    size: Box<dyn Fn(&K, &V) -> usize + Send + Sync>,
+    hasher: S,
+    kept: Kept,
+}
+
+/// What is written by inserts alone, away from what readers read.
+#[repr(align(128))]
+#[derive(Default)]
+struct Kept {
+    entries: AtomicUsize,
+    bytes: AtomicUsize,
+    /// The set that is next to lose an entry.
+    hand: AtomicUsize,
+}
+
+#[repr(C, align(128))]
+struct Set<K, V> {
+    tags: [AtomicU32; WAYS],
+    uses: [AtomicU8; WAYS],
+    /// The changes since the uses were halved.
+    writing: Mutex<u8>,
+    slots: [ArcSwapOption<Entry<K, V>>; WAYS],
+}
+
+struct Entry<K, V> {
+    key: K,
+    value: V,
+    size: usize,
+}
+
+/// One way of a set.
+struct Way<'a, K, V> {
+    tag: &'a AtomicU32,
+    uses: &'a AtomicU8,
+    slot: &'a ArcSwapOption<Entry<K, V>>,
+}
+
+impl<K: Hash + Eq, V> Bounded<K, V> {
+    /// An empty memory; `size` says how many bytes an entry takes.
+    pub(crate) fn new(bounds: Bounds, size: impl Fn(&K, &V) -> usize + Send + Sync + 'static) -> Self {
+        Self::with_hasher(bounds, size, RandomState::default())
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
     fn with_hasher(bounds: Bounds, size: impl Fn(&K, &V) -> usize + Send + Sync + 'static, hasher: S) -> Self {
-        // One measure holds both bounds: an entry counts at least as its share of the bytes.
-        let share = u32::try_from(bounds.bytes.checked_div(bounds.entries).unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
-        let weigh = move |key: &K, value: &V| u32::try_from(size(key, value)).unwrap_or(u32::MAX).max(share);
-        // An entry counts four GiB at most, so that few entries of any size may not have more room than that each.
-        let capacity = bounds.bytes.min(bounds.entries.saturating_mul(u32::MAX.into()));
-        Self(Cache::builder().max_capacity(capacity).weigher(weigh).build_with_hasher(hasher))
+        let narrow = |bound: u64| usize::try_from(bound).unwrap_or(usize::MAX);
+        let bytes = narrow(bounds.bytes);
+        let entries = narrow(bounds.entries).min(bytes.div_ceil(SMALLEST));
+        Self { sets: OnceLock::new(), entries, bytes, size: Box::new(size), hasher, kept: Kept::default() }
     }
 
-    pub(crate) fn get<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q) -> Option<V> {
-        self.0.get(key)
+    /// What is read of a key's value, if it is there.
+    pub(crate) fn find<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> Option<R>) -> Option<R>
+    where
+        Q: Equivalent<K> + Hash + ?Sized,
+    {
+        let (set, tag) = place(self.sets.get()?, self.hasher.hash_one(key))?;
+        for way in set.ways().filter(|way| way.tag.load(Relaxed) == tag) {
+            let entry = way.slot.load();
+            if let Some(entry) = entry.as_ref().filter(|entry| key.equivalent(&entry.key)) {
+                way.note_use();
+                return read(&entry.value);
+            }
+        }
+        None
     }
 
-    pub(crate) fn find<Q: Equivalent<K> + Hash + ?Sized, R>(
-        &self,
-        key: &Q,
-        read: impl FnOnce(&V) -> Option<R>,
-    ) -> Option<R> {
-        self.0.get(key).and_then(|value| read(&value))
-    }
-
+    /// Keeps an entry, unless another is written beside it at this very moment: nobody waits here.
     pub(crate) fn insert(&self, key: K, value: V) {
-        self.0.insert(key, value);
+        let size = (self.size)(&key, &value);
+        if size > self.bytes || self.entries == 0 {
+            return;
+        }
+        let Some((set, tag)) = place(self.sets(), self.hasher.hash_one(&key)) else { return };
+        let Ok(mut changes) = set.writing.try_lock() else { return };
+        let known = set.find(tag, &key).or_else(|| set.ways().find(|way| way.tag.load(Relaxed) == tag & !LIVE));
+        let uses = if known.is_some() { BACK } else { 0 };
+        let Some(way) = known.or_else(|| set.ways().min_by_key(Way::worth)) else { return };
+        let old = self.put(&way, tag, uses, Some(Arc::new(Entry { key, value, size })));
+        set.grow_older(&mut changes);
+        drop(changes);
+        drop(old);
+        while self.is_over() && self.evict() {}
     }
 
-    /// Takes an entry out; what it was.
-    pub(crate) fn remove<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q) -> Option<V> {
-        self.0.remove(key)
+    /// Takes an entry out.
+    pub(crate) fn remove<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q) {
+        let sets = self.sets.get().map_or(&[][..], |sets| sets);
+        let Some((set, tag)) = place(sets, self.hasher.hash_one(key)) else { return };
+        let changes = set.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = set.find(tag, key).and_then(|way| self.put(&way, 0, 0, None));
+        drop(changes);
+        drop(old);
+    }
+
+    fn sets(&self) -> &[Set<K, V>] {
+        let sets = || self.entries.saturating_mul(ROOM).div_ceil(WAYS);
+        self.sets.get_or_init(|| (0..sets()).map(|_| Set::default()).collect())
+    }
+
+    fn is_over(&self) -> bool {
+        self.kept.entries.load(Relaxed) > self.entries || self.kept.bytes.load(Relaxed) > self.bytes
+    }
+
+    /// Takes out an entry that is used little; whether there was one.
+    fn evict(&self) -> bool {
+        let sets = self.sets();
+        let mut passed = 0;
+        for _ in 0..sets.len().saturating_add(PATIENCE) {
+            let hand = self.kept.hand.fetch_add(1, Relaxed).checked_rem(sets.len());
+            let Some(set) = hand.and_then(|hand| sets.get(hand)) else { return false };
+            let Ok(mut changes) = set.writing.try_lock() else { continue };
+            let Some(way) = set.ways().filter(Way::is_full).min_by_key(Way::worth) else { continue };
+            if way.uses.load(Relaxed) == 0 || passed == PATIENCE {
+                let old = self.put(&way, way.tag.load(Relaxed) & !LIVE, MOST_USES, None);
+                set.grow_older(&mut changes);
+                drop(changes);
+                return old.is_some();
+            }
+            set.halve_uses();
+            passed = passed.saturating_add(1);
+        }
+        false
+    }
+
+    /// Changes what a way holds; what it held. The caller holds the set's `writing` (invariant 3).
+    fn put(&self, way: &Way<'_, K, V>, tag: u32, uses: u8, entry: Option<Arc<Entry<K, V>>>) -> Option<Arc<Entry<K, V>>> {
+        // Invariant 4.
+        if let Some(entry) = &entry {
+            self.kept.entries.fetch_add(1, Relaxed);
+            self.kept.bytes.fetch_add(entry.size, Relaxed);
+        }
+        way.uses.store(uses, Relaxed);
+        let old = way.slot.swap(entry);
+        way.tag.store(tag, Relaxed);
+        if let Some(old) = &old {
+            self.kept.entries.fetch_sub(1, Relaxed);
+            self.kept.bytes.fetch_sub(old.size, Relaxed);
+        }
+        old
+    }
+}
+
+/// The set that may hold a key, and the key's tag there.
+fn place<K, V>(sets: &[Set<K, V>], hash: u64) -> Option<(&Set<K, V>, u32)> {
+    // The hash as a fraction of the sets: its upper bits say which, its lower bits are the tag.
+    let set = u128::from(hash).wrapping_mul(u128::try_from(sets.len()).ok()?) >> 64;
+    let tag = u32::try_from(hash & u64::from(u32::MAX)).ok()?;
+    Some((sets.get(usize::try_from(set).ok()?)?, tag | LIVE))
+}
+
+impl<K, V> Default for Set<K, V> {
+    fn default() -> Self {
+        Self {
+            tags: std::array::from_fn(|_| AtomicU32::default()),
+            uses: std::array::from_fn(|_| AtomicU8::default()),
+            writing: Mutex::default(),
+            slots: std::array::from_fn(|_| ArcSwapOption::empty()),
+        }
+    }
+}
+
+impl<K, V> Set<K, V> {
+    fn ways(&self) -> impl Iterator<Item = Way<'_, K, V>> {
+        let ways = self.tags.iter().zip(&self.uses).zip(&self.slots);
+        ways.map(|((tag, uses), slot)| Way { tag, uses, slot })
+    }
+
+    fn find<Q: Equivalent<K> + ?Sized>(&self, tag: u32, key: &Q) -> Option<Way<'_, K, V>> {
+        let holds = |way: &Way<'_, K, V>| way.slot.load().as_ref().is_some_and(|entry| key.equivalent(&entry.key));
+        self.ways().filter(|way| way.tag.load(Relaxed) == tag).find(holds)
+    }
+
+    fn grow_older(&self, changes: &mut u8) {
+        *changes = changes.saturating_add(1);
+        if *changes >= AGEING {
+            *changes = 0;
+            self.halve_uses();
+        }
+    }
+
+    fn halve_uses(&self) {
+        for uses in &self.uses {
+            uses.store(uses.load(Relaxed) >> 1, Relaxed);
+        }
+    }
+}
+
+impl<K, V> Way<'_, K, V> {
+    fn note_use(&self) {
+        let uses = self.uses.load(Relaxed);
+        if uses < MOST_USES {
+            self.uses.store(uses.saturating_add(1), Relaxed);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.tag.load(Relaxed) & LIVE == LIVE
+    }
+
+    /// What goes first: an empty way, and of those the one whose tag is worth the least; then what is used the least.
+    fn worth(&self) -> (bool, u8) {
+        (self.is_full(), self.uses.load(Relaxed))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn filled(bounds: Bounds, size: usize) -> u64 {
-        let memory = Bounded::new(bounds, move |_: &u32, _: &()| size);
-        for key in 0..10_000 {
-            memory.insert(key, ());
-        }
-        memory.0.run_pending_tasks();
-        memory.0.entry_count()
-    }
-
-    #[test]
-    fn both_bounds_hold() {
-        assert_eq!(filled(Bounds { entries: 100, bytes: 1_000_000 }, 10), 100);
-        assert_eq!(filled(Bounds { entries: 100, bytes: 1_000_000 }, 50_000), 20);
-        assert_eq!(filled(Bounds { entries: 0, bytes: 1_000_000 }, 10), 0);
-        assert_eq!(filled(Bounds { entries: 20_000, bytes: 1_000_000 }, 10), 10_000);
-    }
-
-    /// Says the same of everything.
-    #[derive(Clone)]
-    struct Constant;
-
-    impl BuildHasher for Constant {
-        type Hasher = Self;
-
-        fn build_hasher(&self) -> Self {
-            Self
-        }
-    }
-
-    impl std::hash::Hasher for Constant {
-        fn finish(&self) -> u64 {
-            0
-        }
-
-        fn write(&mut self, _: &[u8]) {}
-    }
-
-    #[test]
-    fn row_s04_keys_of_one_hash_are_told_apart() {
-        let bounds = Bounds { entries: 1_000, bytes: 1_000_000 };
-        let memory = Bounded::with_hasher(bounds, |_: &String, _: &u32| 1, Constant);
-        for number in 0..500 {
-            memory.insert(format!("good-{number}"), number);
-        }
-        for number in 0..500 {
-            assert_eq!(memory.get(format!("good-{number}").as_str()), Some(number));
-            assert_eq!(memory.get(format!("forged-{number}").as_str()), None);
-        }
-        assert_eq!(memory.remove("good-7"), Some(7));
-        assert_eq!((memory.get("good-7"), memory.get("good-8")), (None, Some(8)));
-    }
-
-    #[test]
-    fn what_is_taken_out_is_gone_at_once() {
-        let memory = Bounded::new(Bounds { entries: 100, bytes: 10_000 }, |_: &u32, _: &u32| 1);
-        for key in 0..50 {
-            memory.insert(key, key);
-        }
-        assert_eq!(memory.remove(&7), Some(7));
-        let left: Vec<u32> = (0..50).filter_map(|key| memory.get(&key)).collect();
-        assert_eq!(left, (0..50).filter(|key| *key != 7).collect::<Vec<_>>());
-    }
-}
+#[path = "cache/tests.rs"]
+mod tests;

@@ -49,6 +49,7 @@ mod requirement;
 mod restored;
 mod revocation;
 mod scope;
+mod shared;
 #[cfg_attr(
     not(feature = "driver"),
     expect(

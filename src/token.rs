@@ -1,7 +1,6 @@
 //! A token that has been accepted.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -10,13 +9,27 @@ use crate::claims::Claims;
 use crate::claims::read::{Subject, Words};
 use crate::claims::rules::{Accepted, Rules};
 use crate::issuer_id::IssuerId;
+use crate::shared::{Handle, Shared};
 
 /// An access token that a validator has accepted: who sent it, and what it allows. A clone costs one reference count.
 ///
 /// It holds what the token says and not the token itself, so that it cannot be sent on by mistake. A program cannot make one:
 /// whoever holds an `AccessToken` holds an accepted one.
 #[derive(Clone)]
-pub struct AccessToken(Arc<Inner>);
+pub struct AccessToken(Handle<Inner>);
+
+/// An accepted token that is handed out again and again.
+pub(crate) struct SharedToken(Shared<Inner>);
+
+impl SharedToken {
+    pub(crate) fn new(token: &AccessToken) -> Self {
+        Self(Shared::new(token.0.clone()))
+    }
+
+    pub(crate) fn hand_out(&self) -> AccessToken {
+        AccessToken(self.0.hand_out())
+    }
+}
 
 struct Inner {
     issuer: IssuerId,
@@ -30,7 +43,7 @@ impl AccessToken {
         let claims = accepted.into_claims();
         let granted = rules.granted(&claims);
         let names_scopes = granted.is_some();
-        Self(Arc::new(Inner { issuer: rules.issuer.clone(), claims, granted, names_scopes }))
+        Self(Handle::new(Inner { issuer: rules.issuer.clone(), claims, granted, names_scopes }))
     }
 
     /// What an issuer says of a JWT that its signature has proven.
@@ -39,7 +52,7 @@ impl AccessToken {
         let claims = accepted.into_claims();
         let left = rules.left(&claims);
         let (names_scopes, granted) = (left.is_some(), left.and_then(|left| left.0));
-        Self(Arc::new(Inner { issuer: rules.issuer.clone(), claims, granted, names_scopes }))
+        Self(Handle::new(Inner { issuer: rules.issuer.clone(), claims, granted, names_scopes }))
     }
 
     /// How many bytes the claims take.

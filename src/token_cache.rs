@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::cache::{Bounded, Bounds, Equivalent};
 use crate::clock::Timestamp;
 use crate::jose::jwk::KeyIdentity;
-use crate::token::AccessToken;
+use crate::token::{AccessToken, SharedToken};
 
 /// What an entry takes beside its token and the claims.
 const OVERHEAD: usize = 768;
@@ -58,9 +58,9 @@ impl Equivalent<Text> for Octets<'_> {
 }
 
 /// What a signature has proven, and when.
-#[derive(Clone)]
 struct Proven {
-    token: AccessToken,
+    token: SharedToken,
+    length: usize,
     evidence: Evidence,
     at: Timestamp,
 }
@@ -76,7 +76,7 @@ impl TokenCache {
     /// Of so many tokens, each for so long.
     pub(crate) fn new(bounds: Bounds, life: Duration) -> Self {
         let size = |text: &Text, proven: &Proven| {
-            text.0.len().saturating_add(proven.token.payload_length()).saturating_add(OVERHEAD)
+            text.0.len().saturating_add(proven.length).saturating_add(OVERHEAD)
         };
         let is_off = life.is_zero() || bounds.entries == 0 || bounds.bytes == 0;
         Self { proven: (!is_off).then(|| Bounded::new(bounds, size)), life }
@@ -90,14 +90,14 @@ impl TokenCache {
     /// What was proven of a token.
     pub(crate) fn recall(&self, octets: &[u8], now: Timestamp) -> Option<(AccessToken, Evidence)> {
         let is_young = |proven: &Proven| now.since(proven.at) < self.life;
-        let hand_out = |proven: &Proven| is_young(proven).then(|| (proven.token.clone(), proven.evidence));
+        let hand_out = |proven: &Proven| is_young(proven).then(|| (proven.token.hand_out(), proven.evidence));
         self.proven.as_ref()?.find(&Octets(octets), hand_out)
     }
 
     /// Remembers what was proven of a token just now.
     pub(crate) fn remember(&self, octets: &[u8], token: &AccessToken, evidence: Evidence, now: Timestamp) {
         if let Some(proven) = &self.proven {
-            proven.insert(Text(octets.into()), Proven { token: token.clone(), evidence, at: now });
+            proven.insert(Text(octets.into()), Proven { token: SharedToken::new(token), length: token.payload_length(), evidence, at: now });
         }
     }
 }

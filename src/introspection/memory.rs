@@ -338,7 +338,8 @@ impl Memory {
     pub(crate) fn recall(&self, asker: Asker, token: &[u8], now: Timestamp) -> Option<Arc<Remembered>> {
         let about = About { asker, token };
         let usable = |remembered: &Arc<Remembered>| remembered.is_usable(now);
-        self.active.get(&about).filter(usable).or_else(|| self.others.get(&about).filter(usable))
+        let find = |memory: &Bounded<_, _>| memory.find(&about, |found| Some(Arc::clone(found)).filter(usable));
+        find(&self.active).or_else(|| find(&self.others))
     }
 
     /// A question begins.

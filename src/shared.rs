@@ -1,0 +1,135 @@
+//! One value that many threads hold at once.
+//!
+//! A count of references is written by whoever takes one and by whoever lets one go, so that threads which do this with the same
+//! value all the time wait for each other: three times as long for each of two, and it grows with their number. A value that was
+//! seen in more than one hand is therefore handed out by several counts, of which each thread takes its own.
+
+use std::cell::Cell;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// So many counts at most. Threads beyond that share them.
+const LANES: usize = 8;
+
+/// A counted reference. A clone costs one count.
+pub(crate) enum Handle<T> {
+    Own(Arc<T>),
+    Lane(Arc<Lane<T>>),
+}
+
+/// A count of its own, in a cache line of its own.
+#[repr(align(64))]
+pub(crate) struct Lane<T>(Arc<T>);
+
+/// A value that is handed out.
+pub(crate) struct Shared<T> {
+    own: Handle<T>,
+    lanes: OnceLock<Box<[OnceLock<Arc<Lane<T>>>; LANES]>>,
+}
+
+impl<T> Handle<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self::Own(Arc::new(value))
+    }
+
+    fn value(&self) -> &Arc<T> {
+        match self {
+            Self::Own(value) => value,
+            Self::Lane(lane) => &lane.0,
+        }
+    }
+}
+
+impl<T> Clone for Handle<T> {
+    #[inline]
+    fn clone(&self) -> Self {
+        match self {
+            Self::Own(value) => Self::Own(Arc::clone(value)),
+            Self::Lane(lane) => Self::Lane(Arc::clone(lane)),
+        }
+    }
+}
+
+impl<T> Deref for Handle<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.value()
+    }
+}
+
+impl<T> Shared<T> {
+    pub(crate) fn new(own: Handle<T>) -> Self {
+        Self { own, lanes: OnceLock::new() }
+    }
+
+    /// A reference for this thread.
+    pub(crate) fn hand_out(&self) -> Handle<T> {
+        if let Some(lane) = self.lanes.get().and_then(|lanes| lanes.get(lane_of_this_thread())) {
+            return Handle::Lane(Arc::clone(lane.get_or_init(|| Arc::new(Lane(Arc::clone(self.own.value()))))));
+        }
+        // One is held here. Where somebody holds another, more will come.
+        if Arc::strong_count(self.own.value()) > 1 {
+            let _ = self.lanes.set(Box::default());
+        }
+        self.own.clone()
+    }
+}
+
+/// Threads are numbered as they come, so that a few of them have a lane each.
+fn lane_of_this_thread() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static LANE: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    LANE.get().unwrap_or_else(|| {
+        let lane = THREADS.fetch_add(1, Ordering::Relaxed) % LANES;
+        LANE.set(Some(lane));
+        lane
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn is_own<T>(handle: &Handle<T>) -> bool {
+        matches!(handle, Handle::Own(_))
+    }
+
+    #[test]
+    fn one_hand_at_a_time_takes_the_value_itself_and_more_take_lanes() {
+        let shared = Shared::new(Handle::new(7));
+        for _ in 0..3 {
+            let handle = shared.hand_out();
+            assert!(is_own(&handle) && *handle == 7);
+        }
+        let first = shared.hand_out();
+        let second = shared.hand_out();
+        let third = shared.hand_out();
+        assert!(is_own(&first) && is_own(&second) && !is_own(&third) && !is_own(&third.clone()));
+        assert_eq!((*first, *second, *third), (7, 7, 7));
+    }
+
+    #[test]
+    fn threads_write_counts_of_their_own_and_the_value_goes_with_the_last() {
+        let value = Arc::new(());
+        let shared = Shared::new(Handle::new(Arc::clone(&value)));
+        let _held = (shared.hand_out(), shared.hand_out());
+        let before = Arc::strong_count(shared.own.value());
+        let handles: Vec<_> = (0..LANES)
+            .map(|_| thread::scope(|scope| scope.spawn(|| [shared.hand_out(), shared.hand_out()]).join().unwrap()))
+            .collect();
+        let lanes = Arc::strong_count(shared.own.value()) - before;
+        assert!((1..=LANES).contains(&lanes), "one count for each lane that was taken: {lanes}");
+        assert_eq!(Arc::strong_count(&value), 2);
+        drop((shared, _held));
+        assert_eq!(Arc::strong_count(&value), 2, "somebody holds it yet");
+        drop(handles);
+        assert_eq!(Arc::strong_count(&value), 1);
+    }
+}
