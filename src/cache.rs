@@ -190,7 +190,13 @@ impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
     }
 
     /// Changes what a way holds; what it held. The caller holds the set's `writing` (invariant 3).
-    fn put(&self, way: &Way<'_, K, V>, tag: u32, uses: u8, entry: Option<Arc<Entry<K, V>>>) -> Option<Arc<Entry<K, V>>> {
+    fn put(
+        &self,
+        way: &Way<'_, K, V>,
+        tag: u32,
+        uses: u8,
+        entry: Option<Arc<Entry<K, V>>>,
+    ) -> Option<Arc<Entry<K, V>>> {
         // Invariant 4.
         if let Some(entry) = &entry {
             self.kept.entries.fetch_add(1, Relaxed);

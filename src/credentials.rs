@@ -54,6 +54,10 @@ impl<'a> Credentials<'a> {
 
     /// `Bearer`, in any case, 1*SP and a token (RFC 9110 s11.4).
     fn from_field(field: &'a [u8]) -> Self {
+        // As nearly everybody writes it.
+        if let Some(token) = field.strip_prefix(b"Bearer ").filter(|token| !matches!(token, [] | [b' ', ..])) {
+            return Self(Presented::Token(Cow::Borrowed(token), Syntax::ToBeChecked));
+        }
         let end = field.iter().position(|byte| !is_tchar(*byte)).unwrap_or(field.len());
         let (scheme, rest) = field.split_at_checked(end).unwrap_or((field, &[]));
         if !scheme.eq_ignore_ascii_case(b"bearer") {

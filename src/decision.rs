@@ -24,7 +24,7 @@ use crate::requirement::Requirement;
 use crate::revocation::DenyList;
 use crate::tenants::{Directory, Entry, Table};
 use crate::token::AccessToken;
-use crate::token_cache::{Evidence, TokenCache};
+use crate::token_cache::{Evidence, Proven, TokenCache};
 
 /// What a validator judges by.
 pub(crate) struct Trusted {
@@ -51,7 +51,7 @@ pub(crate) enum Verdict {
     Accepted(AccessToken, Once),
     Refused(Refusal),
     /// What is needed, and what to say to whoever does not wait for it.
-    Wanted(Need, Refusal),
+    Wanted(Box<Need>, Refusal),
 }
 
 /// What is to be done once about a token that is accepted.
@@ -59,7 +59,7 @@ pub(crate) struct Once {
     /// Its signature held just now: to be remembered.
     pub(crate) evidence: Option<Evidence>,
     /// The question to ask again, before the answer is forgotten.
-    pub(crate) fading: Option<Need>,
+    pub(crate) fading: Option<Box<Need>>,
 }
 
 /// Why not, and whose fault it was.
@@ -114,7 +114,8 @@ pub(crate) enum Supply {
 /// Either of the two ways in which a judgement ends before the token is accepted.
 enum Stop {
     Refused(Refusal),
-    Wanted(Need, Refusal),
+    // Boxed, since most judgements state no need: a small result is quick to hand on.
+    Wanted(Box<Need>, Refusal),
 }
 
 impl From<Reason> for Stop {
@@ -187,15 +188,16 @@ impl Asking<'_> {
     /// What is left to be judged of a token whose signature was proven a while ago; `None` if that counts no more.
     fn remembered(&self) -> Option<Result<Good, Stop>> {
         let Self { trusted, now, .. } = *self;
-        let (token, evidence) = trusted.tokens.recall(self.octets, now)?;
-        let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
-        let issuer = trusted.issuer_of(&token, evidence, resolved.as_deref().map(|table| &**table), now)?;
-        let keys = issuer.keys.read();
-        if !keys.is_usable(now) || !keys.keys.has(&evidence.key) {
-            return None;
-        }
-        let is_in_time = issuer.rules.time(token.stated(), now).map_err(Stop::from);
-        Some(is_in_time.and_then(|()| self.after_proof(issuer, token, None)))
+        trusted.tokens.recall(self.octets, now, |proven| {
+            let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
+            let issuer = trusted.issuer_of(proven, resolved.as_deref().map(|table| &**table), now)?;
+            let keys = issuer.keys.read();
+            if !keys.is_usable(now) || !keys.keys.has(proven.evidence.key) {
+                return None;
+            }
+            let is_in_time = issuer.rules.time(proven.token.stated(), now).map_err(Stop::from);
+            Some(is_in_time.and_then(|()| self.after_proof(issuer, proven.token.hand_out(), None)))
+        })
     }
 
     /// Judges a token by its signature.
@@ -263,7 +265,7 @@ impl Asking<'_> {
         };
         let need = || {
             let question = Question { token: TokenText::new(self.octets), proven: proven.cloned() };
-            Need::Introspection { issuer: issuer.rules.issuer.clone(), question }
+            Box::new(Need::Introspection { issuer: issuer.rules.issuer.clone(), question })
         };
         if let Some(said) = said.filter(|said| said.is_good_for(standing.asker)) {
             let token = said.judge(&issuer.rules, self.now)?.clone();
@@ -309,14 +311,14 @@ impl Trusted {
     /// The issuer whose token was proven, if it is trusted still as it was.
     fn issuer_of<'t>(
         &'t self,
-        token: &AccessToken,
-        evidence: Evidence,
+        proven: &Proven,
         resolved: Option<&'t Table>,
         now: Timestamp,
     ) -> Option<&'t TrustedIssuer> {
-        let is_same = |issuer: &&TrustedIssuer| issuer.number == evidence.issuer;
-        let named = usize::try_from(evidence.issuer).ok().and_then(|place| self.issuers.get(place));
-        named.filter(is_same).or_else(|| match resolved?.find(token.issuer().as_str(), now) {
+        let number = proven.evidence.issuer;
+        let is_same = |issuer: &&TrustedIssuer| issuer.number == number;
+        let named = usize::try_from(number).ok().and_then(|place| self.issuers.get(place));
+        named.filter(is_same).or_else(|| match resolved?.find(proven.token.issuer(), now) {
             Entry::Trusted(issuer) => Some(issuer).filter(is_same),
             Entry::Refused | Entry::Unknown => None,
         })
@@ -347,7 +349,7 @@ impl Trusted {
                 let wait = if matches!(supply, Some(Supply::Unreachable(_))) { LATER } else { SOON };
                 let unresolved = unavailable(supply, None, wait);
                 Err(match supply {
-                    None => Stop::Wanted(Need::Issuer { name: hint.issuer().into() }, unresolved),
+                    None => Stop::Wanted(Need::Issuer { name: hint.issuer().into() }.into(), unresolved),
                     Some(_) => Stop::Refused(unresolved),
                 })
             }
@@ -426,7 +428,7 @@ impl Unproven<'_> {
         let barred = self.held.remote().map(|remote| remote.published.renamed_barred(self.now));
         match (self.supply, barred) {
             (None | Some(Supply::LookAgain), Some(Duration::ZERO)) if self.is_worth_asking().is_ok() => {
-                Stop::Wanted(Need::RenamedKey { issuer: self.name() }, Reason::BadSignature.into())
+                Stop::Wanted(Need::RenamedKey { issuer: self.name() }.into(), Reason::BadSignature.into())
             }
             _ => Reason::BadSignature.into(),
         }
@@ -435,7 +437,7 @@ impl Unproven<'_> {
     /// States a need, unless the token is not worth a fetch.
     fn wanted(&self, need: Need, meanwhile: Refusal) -> Stop {
         match self.is_worth_asking() {
-            Ok(()) => Stop::Wanted(need, meanwhile),
+            Ok(()) => Stop::Wanted(need.into(), meanwhile),
             Err(reason) => reason.into(),
         }
     }

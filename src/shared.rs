@@ -78,6 +78,15 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.own
+    }
+}
+
 /// Threads are numbered as they come, so that a few of them have a lane each.
 fn lane_of_this_thread() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);

@@ -29,6 +29,14 @@ impl SharedToken {
     pub(crate) fn hand_out(&self) -> AccessToken {
         AccessToken(self.0.hand_out())
     }
+
+    pub(crate) fn stated(&self) -> &Claims {
+        &self.0.claims
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        self.0.issuer.as_str()
+    }
 }
 
 struct Inner {
@@ -53,11 +61,6 @@ impl AccessToken {
         let left = rules.left(&claims);
         let (names_scopes, granted) = (left.is_some(), left.and_then(|left| left.0));
         Self(Handle::new(Inner { issuer: rules.issuer.clone(), claims, granted, names_scopes }))
-    }
-
-    /// How many bytes the claims take.
-    pub(crate) fn payload_length(&self) -> usize {
-        self.0.claims.payload().len()
     }
 
     /// What it says, to be judged again by its times.

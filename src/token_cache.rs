@@ -58,10 +58,9 @@ impl Equivalent<Text> for Octets<'_> {
 }
 
 /// What a signature has proven, and when.
-struct Proven {
-    token: SharedToken,
-    length: usize,
-    evidence: Evidence,
+pub(crate) struct Proven {
+    pub(crate) token: SharedToken,
+    pub(crate) evidence: Evidence,
     at: Timestamp,
 }
 
@@ -76,7 +75,7 @@ impl TokenCache {
     /// Of so many tokens, each for so long.
     pub(crate) fn new(bounds: Bounds, life: Duration) -> Self {
         let size = |text: &Text, proven: &Proven| {
-            text.0.len().saturating_add(proven.length).saturating_add(OVERHEAD)
+            text.0.len().saturating_add(proven.token.stated().payload().len()).saturating_add(OVERHEAD)
         };
         let is_off = life.is_zero() || bounds.entries == 0 || bounds.bytes == 0;
         Self { proven: (!is_off).then(|| Bounded::new(bounds, size)), life }
@@ -87,17 +86,21 @@ impl TokenCache {
         Self::new(Bounds { entries: 0, bytes: 0 }, Duration::ZERO)
     }
 
-    /// What was proven of a token.
-    pub(crate) fn recall(&self, octets: &[u8], now: Timestamp) -> Option<(AccessToken, Evidence)> {
+    /// What is read of what was proven of a token.
+    pub(crate) fn recall<R>(
+        &self,
+        octets: &[u8],
+        now: Timestamp,
+        read: impl FnOnce(&Proven) -> Option<R>,
+    ) -> Option<R> {
         let is_young = |proven: &Proven| now.since(proven.at) < self.life;
-        let hand_out = |proven: &Proven| is_young(proven).then(|| (proven.token.hand_out(), proven.evidence));
-        self.proven.as_ref()?.find(&Octets(octets), hand_out)
+        self.proven.as_ref()?.find(&Octets(octets), |proven| if is_young(proven) { read(proven) } else { None })
     }
 
     /// Remembers what was proven of a token just now.
     pub(crate) fn remember(&self, octets: &[u8], token: &AccessToken, evidence: Evidence, now: Timestamp) {
         if let Some(proven) = &self.proven {
-            proven.insert(Text(octets.into()), Proven { token: SharedToken::new(token), length: token.payload_length(), evidence, at: now });
+            proven.insert(Text(octets.into()), Proven { token: SharedToken::new(token), evidence, at: now });
         }
     }
 }

@@ -86,7 +86,7 @@ impl Validator {
             Verdict::Refused(refusal) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
             Verdict::Wanted(need, meanwhile) => {
                 // Heals itself: a later check finds what was brought.
-                let network = self.begin(need, &meanwhile);
+                let network = self.begin(*need, &meanwhile);
                 Err(self.reject(meanwhile, demand, network))
             }
         };
@@ -132,7 +132,7 @@ impl Validator {
                     let rejection = self.reject(refusal, demand, Network::MadeNoDifference);
                     return self.finish(Err(rejection), began);
                 }
-                Verdict::Wanted(need, _) => supply = Some(self.0.driver.ask(need, Patience::OneAnswer).wait().await),
+                Verdict::Wanted(need, _) => supply = Some(self.0.driver.ask(*need, Patience::OneAnswer).wait().await),
             }
         }
         let endless = Refusal { retry_after: Some(SOON), ..Reason::KeysUnavailable.into() };
@@ -311,7 +311,7 @@ impl Validator {
         }
         #[cfg(feature = "driver")]
         if let Some(need) = once.fading {
-            self.0.driver.start(need);
+            self.0.driver.start(*need);
         }
         token
     }

@@ -146,8 +146,8 @@ impl KeySet {
     }
 
     /// Whether this very key is among them.
-    pub(crate) fn has(&self, key: &KeyIdentity) -> bool {
-        self.keys().iter().any(|ours| ours.identity() == *key)
+    pub(crate) fn has(&self, key: KeyIdentity) -> bool {
+        self.keys().iter().any(|ours| ours.identity() == key)
     }
 
     /// The keys by which a token of this `kid` and algorithm may be signed.

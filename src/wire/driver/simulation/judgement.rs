@@ -209,7 +209,7 @@ impl Life {
                 (None, None)
             }
             Verdict::Refused(refusal) => (Some(refusal.reason), None),
-            Verdict::Wanted(need, refusal) => (Some(refusal.reason), Some(need)),
+            Verdict::Wanted(need, refusal) => (Some(refusal.reason), Some(*need)),
         };
         let issuer = presented.issuer;
         let has_expired = now.unix_millis() >= presented.ends + LEEWAY.as_millis() as i64;
