@@ -1,4 +1,4 @@
-//! How often memory is asked for.
+//! How often memory is asked for: by this thread, and in Rust. What the cryptographic library asks for in C is not seen.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -33,7 +33,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// How often this thread asks for memory in one run, on average: what is done for many runs at once is shared among them.
-pub(crate) fn of(mut run: impl FnMut()) -> f64 {
+pub(crate) fn allocations_of(mut run: impl FnMut()) -> f64 {
     const RUNS: u32 = 1000;
     run();
     let before = COUNT.get();
