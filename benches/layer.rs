@@ -22,47 +22,29 @@ mod counting;
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the time")]
 #[allow(dead_code, reason = "shared with other benchmarks")]
 mod measure;
+mod service;
 #[allow(dead_code, reason = "shared with other benchmarks")]
 mod world;
 
 use std::convert::Infallible;
-use std::future::{Future as _, Ready, ready};
+use std::future::{Ready, ready};
 use std::hint::black_box;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use counting::allocations_of;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
 use measure::{Contender, ROUNDS, compare};
 use scopegate::testing::TestIssuer;
 use scopegate::{AccessToken, Algorithm, Credentials, Reason, Requirement, Validator};
+use service::{Bare, answered, bearer, request};
 use tower::{Layer as _, Service};
 use world::{delete, read, token, trusting, without_memory};
 
 /// Tokens that come once. More than are used while they are measured, or they come again to a validator that has not seen them.
 const FIRST_SEEN: usize = 12_500;
-
-/// Does nothing, and has the answer at once.
-#[derive(Clone)]
-struct Bare;
-
-impl<B> Service<Request<B>> for Bare {
-    type Response = Response<()>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<()>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        black_box(&request);
-        ready(Ok(Response::new(())))
-    }
-}
 
 /// Says whether the token lies where it should.
 #[derive(Clone)]
@@ -102,19 +84,8 @@ impl Presented {
     fn request(&mut self) -> (Request<()>, bool) {
         let field = self.fields[self.next].clone();
         self.next = (self.next + 1) % self.fields.len();
-        let mut request = Request::new(());
-        if let Some(field) = field {
-            request.headers_mut().insert(AUTHORIZATION, field);
-        }
-        (request, self.next == 0)
+        (request(field), self.next == 0)
     }
-}
-
-/// It is shared from the start: the first clone of one that is not asks for memory.
-fn bearer(token: &str) -> HeaderValue {
-    let field = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
-    drop(field.clone());
-    field
 }
 
 /// What is expected of a case, and how its validators are made.
@@ -175,20 +146,6 @@ fn layer(case: Case, issuer: &TestIssuer, mut presented: Presented) -> Contender
 
 fn status_of(reason: Reason) -> StatusCode {
     if reason == Reason::InsufficientScope { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED }
-}
-
-/// The answer of a service that does not wait.
-fn answered<S, R>(service: &mut S, request: Request<()>) -> Response<R>
-where
-    S: Service<Request<()>, Response = Response<R>, Error = Infallible>,
-{
-    let mut context = Context::from_waker(Waker::noop());
-    assert!(service.poll_ready(&mut context).is_ready());
-    match pin!(service.call(black_box(request))).poll(&mut context) {
-        Poll::Ready(Ok(response)) => response,
-        Poll::Ready(Err(never)) => match never {},
-        Poll::Pending => panic!("it waits"),
-    }
 }
 
 /// What `http` asks for to hold a token: the same size in an `Extensions` that was empty.
