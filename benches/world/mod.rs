@@ -7,8 +7,8 @@ use scopegate::{Algorithm, Issuer, KeySet, Requirement, ScopePolicy, Secret, Val
 
 use crate::measure::{self, AUDIENCE};
 
-const ISSUER: &str = "https://issuer.test";
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const ISSUER: &str = "https://issuer.test";
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// With nothing remembered: each token is verified each time.
 ///
