@@ -19,8 +19,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 #![allow(clippy::panic, clippy::expect_used)]
 
-mod allocations;
 mod broken;
+#[path = "../counting/mod.rs"]
+mod counting;
 mod crowd;
 mod flood;
 #[path = "../measure/mod.rs"]

@@ -7,7 +7,7 @@ use scopegate::testing::TestIssuer;
 use scopegate::{Algorithm, Credentials, Issuer, KeySet, Reason, Validator};
 
 use crate::measure::{AUDIENCE, Contender, ROUNDS, accepted, compare, header, raw, request, token};
-use crate::{Scale, allocations, asked, read};
+use crate::{Scale, asked, counting, read};
 
 const ISSUER: &str = "https://issuer.test";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -44,7 +44,7 @@ pub(crate) fn run(scale: Scale) {
         Contender::new("the signature alone, ES256", raw(Algorithm::Es256, &jwk(&es256), &es256)),
         Contender::new("the signature alone, RS256", raw(Algorithm::Rs256, &jwk(&rs256), &rs256)),
     ];
-    let times: Vec<_> = contenders.iter_mut().map(|contender| allocations::of(&mut contender.run)).collect();
+    let times: Vec<_> = contenders.iter_mut().map(|contender| counting::allocations_of(&mut contender.run)).collect();
     if scale == Scale::Test {
         assert_eq!(issuer.requests().introspection, 3);
         return;
