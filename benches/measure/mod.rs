@@ -1,6 +1,13 @@
-//! How the benchmarks measure: contenders in turn, and medians.
+//! How the benchmarks measure: contenders in turn, and medians; and where they put their figures.
 
+#![allow(dead_code, reason = "no benchmark uses all of it")]
+
+pub(crate) mod memory;
+
+use std::fs::OpenOptions;
 use std::hint::black_box;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rsa::PublicKeyComponents;
@@ -13,6 +20,28 @@ use scopegate::{Algorithm, Credentials, Requirement, Validator};
 
 pub(crate) const AUDIENCE: &str = "https://api.example.com";
 pub(crate) const ROUNDS: usize = 41;
+
+/// Is everything to run once, and nothing to be measured?
+pub(crate) fn only_test() -> bool {
+    std::env::args().any(|argument| argument == "--test")
+}
+
+/// The file that `--json FILE` names.
+pub(crate) fn json_file() -> Option<PathBuf> {
+    std::env::args().skip_while(|argument| argument != "--json").nth(1).map(PathBuf::from)
+}
+
+/// Appends figures to a file, one JSON object a line, so that several benchmarks can fill the same one.
+///
+/// A figure has a group (an algorithm, a kind of traffic), a name, its median and its spread, in nanoseconds unless the benchmark says so.
+pub(crate) fn json(path: &Path, bench: &str, figures: &[(&str, &str, f64, f64)]) {
+    let mut file = OpenOptions::new().create(true).append(true).open(path).expect("the file of --json can be written");
+    for (group, name, median, spread) in figures {
+        let line =
+            serde_json::json!({ "bench": bench, "group": group, "name": name, "median": median, "spread": spread });
+        writeln!(file, "{line}").unwrap();
+    }
+}
 
 /// One thing that is measured.
 pub(crate) struct Contender {
