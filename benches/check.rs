@@ -4,7 +4,8 @@
 //! check from `Authorization` header to accepted token; and `jsonwebtoken`'s `decode` with the same demands, where it knows the
 //! algorithm. Every outcome is asserted before the first measurement. Quote the differences and ratios, not the times.
 //!
-//! `cargo bench --bench check`; with `-- --test` everything runs once and nothing is measured.
+//! `cargo bench --bench check`; with `-- --test` everything runs once and nothing is measured, and `-- --json FILE` appends the figures
+//! to a file.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the time")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
@@ -18,7 +19,10 @@ use std::hint::black_box;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use measure::{AUDIENCE, Contender, ROUNDS, accepted, compare, header, raw, request, token};
+use measure::memory::forgetful;
+use measure::{
+    AUDIENCE, Contender, ROUNDS, accepted, compare, header, json, json_file, only_test, raw, request, token,
+};
 use scopegate::testing::TestIssuer;
 use scopegate::{Algorithm, Credentials, Issuer, KeySet, Reason, Requirement, ScopePolicy, Secret, Validator};
 
@@ -50,14 +54,14 @@ fn theirs(algorithm: Algorithm, key: jsonwebtoken::DecodingKey, token: &str) -> 
 }
 
 fn main() {
-    let only_test = std::env::args().any(|argument| argument == "--test");
+    let (only_test, json_file) = (only_test(), json_file());
     let algorithms =
         [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa, Algorithm::Hs256];
     let issuer = TestIssuer::with_algorithms(ISSUER, algorithms);
     let demand = Requirement::from(ScopePolicy::all(["things:read"]).unwrap());
     let keys = KeySet::from_json(issuer.jwks().as_bytes()).unwrap();
     let published: serde_json::Value = serde_json::from_str(&issuer.jwks()).unwrap();
-    let public = Validator::builder(AUDIENCE).trust(Issuer::keys(ISSUER, keys)).build().unwrap();
+    let public = forgetful(Validator::builder(AUDIENCE)).trust(Issuer::keys(ISSUER, keys)).build().unwrap();
 
     println!("a whole check beside the signature alone, medians of {ROUNDS} interleaved rounds\n");
     println!("{:<8} {:>10} {:>12} {:>14} {:>22}", "alg", "raw ns", "check ns", "over raw ns", "jsonwebtoken over raw");
@@ -68,7 +72,7 @@ fn main() {
             let kid = header(&token)["kid"].as_str().unwrap().to_owned();
             let secret = issuer.secret(&kid).unwrap();
             let shared = Issuer::secrets(ISSUER, [Secret::new(algorithm, secret.clone()).unwrap().kid(&kid)]);
-            let validator = Validator::builder(AUDIENCE).trust(shared).build().unwrap();
+            let validator = forgetful(Validator::builder(AUDIENCE)).trust(shared).build().unwrap();
             let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
             let (input, signature) = token.rsplit_once('.').unwrap();
             let (input, signature) = (input.as_bytes().to_vec(), URL_SAFE_NO_PAD.decode(signature).unwrap());
@@ -100,6 +104,11 @@ fn main() {
             raw.spread() + check.spread(),
             theirs.median() - raw.median(),
         );
+        if let Some(file) = &json_file {
+            let figures: Vec<_> =
+                contenders.iter().map(|one| (algorithm.name(), one.name, one.median(), one.spread())).collect();
+            json(file, "check", &figures);
+        }
     }
 
     let good = token(&issuer, Algorithm::Es256).mint();
@@ -117,7 +126,11 @@ fn main() {
         let mut contenders = [Contender::new(name, run)];
         if !only_test {
             compare(&mut contenders);
-            println!("{name:<20} {:>10.0} ±{:.0}", contenders[0].median(), contenders[0].spread());
+            let (median, spread) = (contenders[0].median(), contenders[0].spread());
+            println!("{name:<20} {median:>10.0} ±{spread:.0}");
+            if let Some(file) = &json_file {
+                json(file, "check", &[("refusal", name, median, spread)]);
+            }
         }
     }
 }
