@@ -18,7 +18,6 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the time")]
 
 mod cpu_time;
-#[allow(dead_code, reason = "shared with other benchmarks")]
 mod measure;
 #[allow(dead_code, reason = "shared with other benchmarks")]
 mod world;

@@ -20,7 +20,6 @@
 
 mod counting;
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the time")]
-#[allow(dead_code, reason = "shared with other benchmarks")]
 mod measure;
 mod service;
 #[allow(dead_code, reason = "shared with other benchmarks")]

@@ -17,7 +17,6 @@
 #![allow(clippy::panic, clippy::expect_used)]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the time")]
 
-#[allow(dead_code, reason = "shared with other benchmarks")]
 mod measure;
 #[path = "../examples/soak/measure.rs"]
 #[allow(dead_code, reason = "shared with the soak")]
@@ -34,7 +33,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use process::{live, resident};
 use scopegate::testing::TestIssuer;
-use scopegate::{Algorithm, Credentials, Judged, Observe, Reason, Requirement, Validator};
+use scopegate::{Algorithm, Basis, Credentials, Judged, Observe, Reason, Requirement, Validator};
 use world::{KID, read, token, trusting_secret};
 
 const HOT: u64 = 1_000;
@@ -193,10 +192,9 @@ impl Observe for Hears {
     }
 }
 
-/// Whether a judgement was from memory. `Judged` does not say so; where it does, this is the place to read it, and the share of hot tokens
-/// that stayed is printed and asserted. Without it, a hot token's time beside a stranger's tells.
-const fn remembered(_judged: &Judged<'_>) -> Option<bool> {
-    None
+/// Whether a token was accepted from memory.
+fn remembered(judged: &Judged<'_>) -> Option<bool> {
+    judged.basis.map(|basis| basis == Basis::Memory)
 }
 
 /// How many were told to be remembered, and how many not.

@@ -63,10 +63,13 @@ pub(crate) struct Bounded<K, V, S = RandomState> {
     sets: OnceLock<Box<[Set<K, V>]>>,
     entries: usize,
     bytes: usize,
-    size: Box<dyn Fn(&K, &V) -> usize + Send + Sync>,
+    size: Size<K, V>,
     hasher: S,
     kept: Kept,
 }
+
+/// How many bytes an entry takes.
+type Size<K, V> = Box<dyn Fn(&K, &V) -> usize + Send + Sync>;
 
 /// What is written by inserts alone, away from what readers read.
 #[repr(align(128))]

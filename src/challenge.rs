@@ -1,6 +1,7 @@
 //! The `WWW-Authenticate` answer (RFC 6750 s3, RFC 9110 s11.6.1).
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use http::HeaderValue;
 
@@ -96,6 +97,34 @@ impl Challenge {
         HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("Bearer"))
     }
 }
+
+/// What a route demands, as challenges name it; and the two challenges that do, as the first validator that needed them made them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Demanded {
+    scope: Option<Box<str>>,
+    made: OnceLock<(u64, [HeaderValue; 2])>,
+}
+
+impl Demanded {
+    pub(crate) fn new(scope: Option<String>) -> Self {
+        Self { scope: scope.map(String::into_boxed_str), made: OnceLock::new() }
+    }
+
+    /// The challenges of the validator of this number, made by `make` if they were not yet. Those of a second validator for the same
+    /// route are made each time.
+    pub(crate) fn challenges(&self, number: u64, make: impl Fn(Option<&str>) -> [HeaderValue; 2]) -> [HeaderValue; 2] {
+        let made = self.made.get_or_init(|| (number, make(self.scope.as_deref())));
+        if made.0 == number { made.1.clone() } else { make(self.scope.as_deref()) }
+    }
+}
+
+impl PartialEq for Demanded {
+    fn eq(&self, other: &Self) -> bool {
+        self.scope == other.scope
+    }
+}
+
+impl Eq for Demanded {}
 
 /// What becomes of a quote or a backslash in a quoted-string.
 #[derive(Clone, Copy)]

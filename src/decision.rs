@@ -49,12 +49,14 @@ pub(crate) struct Trusted {
 /// The judgement, or what it takes.
 pub(crate) enum Verdict {
     Accepted(AccessToken, Once),
+    /// It is good in itself, and not enough for this route.
+    NotEnough(AccessToken, Once, Reason),
     Refused(Refusal),
     /// What is needed, and what to say to whoever does not wait for it.
     Wanted(Box<Need>, Refusal),
 }
 
-/// What is to be done once about a token that is accepted.
+/// What is to be done once about a token that is good in itself.
 pub(crate) struct Once {
     /// Its signature held just now: to be remembered.
     pub(crate) evidence: Option<Evidence>,
@@ -133,7 +135,8 @@ pub(crate) fn decide(
     now: Timestamp,
 ) -> Verdict {
     match judge(trusted, presented, demand, supply, now) {
-        Ok(good) => Verdict::Accepted(good.token, good.once),
+        Ok((good, Ok(()))) => Verdict::Accepted(good.token, good.once),
+        Ok((good, Err(reason))) => Verdict::NotEnough(good.token, good.once, reason),
         Err(Stop::Refused(refusal)) => Verdict::Refused(refusal),
         Err(Stop::Wanted(need, meanwhile)) => Verdict::Wanted(need, meanwhile),
     }
@@ -145,7 +148,7 @@ fn judge(
     demand: &Requirement,
     supply: Option<&Supply>,
     now: Timestamp,
-) -> Result<Good, Stop> {
+) -> Result<(Good, Result<(), Reason>), Stop> {
     // RFC 6750 s2: one token, and not a byte of it is read before its length is known to be sane.
     let octets = presented.token(trusted.max_token)?;
     let asking = Asking { trusted, presented, octets, supply, now };
@@ -162,9 +165,10 @@ fn judge(
     // What a logout or a revocation has called, by whatever name it is known.
     trusted.denied.allows(&good.token, good.also.as_ref(), now)?;
     // RFC 6750 s3.1: is it enough?
-    demand.satisfied_by(&good.token)?;
-    good.also.as_ref().filter(|also| also.names_scopes()).map_or(Ok(()), |also| demand.satisfied_by(also))?;
-    Ok(good)
+    let left = good.also.as_ref().filter(|also| also.names_scopes());
+    let is_enough =
+        demand.satisfied_by(&good.token).and_then(|()| left.map_or(Ok(()), |left| demand.satisfied_by(left)));
+    Ok((good, is_enough))
 }
 
 /// A token that is good in itself.

@@ -100,7 +100,7 @@ pub use keys::saved::{RestoreError, SavedKeys, SealingSecret};
 pub use keys::store::KeyHandle;
 #[cfg(feature = "metrics")]
 pub use metrics_observer::MetricsObserver;
-pub use observe::{Event, FetchCause, FetchOutcome, IntrospectionOutcome, Judged, Observe, Spared};
+pub use observe::{Basis, Event, FetchCause, FetchOutcome, IntrospectionOutcome, Judged, Observe, Spared};
 pub use reason::{Family, Reason};
 pub use rejection::Rejection;
 pub use requirement::Requirement;

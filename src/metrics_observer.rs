@@ -11,10 +11,11 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use crate::health::{Health, KeyState};
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
-use crate::observe::{Event, FetchCause, FetchOutcome, Judged, Observe};
+use crate::observe::{Basis, Event, FetchCause, FetchOutcome, Judged, Observe};
 use crate::reason::{Family, Reason};
 
 const JUDGED: &str = "scopegate_judged_total";
+const ACCEPTED: &str = "scopegate_accepted_total";
 const JUDGED_DURATION: &str = "scopegate_judged_duration_seconds";
 const FETCHES: &str = "scopegate_key_fetches_total";
 const FETCH_DURATION: &str = "scopegate_key_fetch_duration_seconds";
@@ -62,6 +63,7 @@ const STATES: [KeyState; 5] =
 /// ```
 pub struct MetricsObserver {
     accepted: Counter,
+    accepted_by: [(Basis, Counter); 3],
     refused: BTreeMap<Reason, Counter>,
     took: Took,
     most_issuers: usize,
@@ -85,6 +87,7 @@ impl MetricsObserver {
         let took = |outcome: &'static str| histogram!(JUDGED_DURATION, "outcome" => outcome);
         Self {
             accepted: counter!(JUDGED, "outcome" => "accepted", "reason" => "none"),
+            accepted_by: Basis::ALL.map(|basis| (basis, counter!(ACCEPTED, "basis" => basis.label()))),
             refused: Reason::ALL.into_iter().map(|reason| (reason, refusals(reason))).collect(),
             took: Took { accepted: took("accepted"), refused: took("refused"), unjudged: took("unjudged") },
             most_issuers: 32,
@@ -210,6 +213,8 @@ impl Observe for MetricsObserver {
     fn judged(&self, judged: &Judged<'_>) {
         let Some(reason) = judged.refused else {
             self.accepted.increment(1);
+            let by = self.accepted_by.iter().filter(|(basis, _)| judged.basis == Some(*basis));
+            by.for_each(|(_, counter)| counter.increment(1));
             self.took.accepted.record(judged.took);
             return;
         };
@@ -287,6 +292,7 @@ fn float(count: usize) -> f64 {
 fn describe() {
     describe_counter!(JUDGED, Unit::Count, "Requests that were judged, by outcome and reason.");
     describe_histogram!(JUDGED_DURATION, Unit::Seconds, "How long judging took, waiting for the network included.");
+    describe_counter!(ACCEPTED, Unit::Count, "Tokens that were accepted, by what it took.");
     describe_counter!(FETCHES, Unit::Count, "Fetches of keys that ended, by issuer, cause and outcome.");
     describe_histogram!(FETCH_DURATION, Unit::Seconds, "How long fetching keys took.");
     describe_counter!(METADATA_FAILURES, Unit::Count, "Times that an issuer's metadata could not be read again.");

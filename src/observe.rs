@@ -57,8 +57,38 @@ pub struct Judged<'a> {
     pub issuer: Option<&'a IssuerId>,
     /// Why it was refused; `None` if it was accepted.
     pub refused: Option<Reason>,
+    /// What an accepted token was accepted by; `None` for a refused one.
+    pub basis: Option<Basis>,
     /// How long it took, waiting for the network included.
     pub took: Duration,
+}
+
+/// What it took to accept a token. The share of [`Memory`](Self::Memory) is the hit rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Basis {
+    /// It was remembered that the signature held, or what the issuer said.
+    Memory,
+    /// Its signature was verified.
+    Signature,
+    /// The network was waited for: keys were fetched, an issuer was resolved, or asked about the token.
+    Network,
+}
+
+impl Basis {
+    /// All of them.
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 3] = [Self::Memory, Self::Signature, Self::Network];
+
+    /// The stable name, in snake case.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Signature => "signature",
+            Self::Network => "network",
+        }
+    }
 }
 
 /// What happened to the keys of an issuer.

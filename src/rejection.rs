@@ -3,13 +3,14 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::challenge::Challenge;
+use crate::challenge::{Challenge, Demanded};
 use crate::reason::{Family, Reason};
 
 /// Why a request was refused, and the answer to it.
@@ -35,6 +36,8 @@ pub(crate) enum Network {
 /// What every challenge of a validator carries; those that are the same for every route are made ahead.
 #[derive(Clone, Debug)]
 pub(crate) struct Realm {
+    /// No other has it, so that what was made for one is not taken for another's.
+    number: u64,
     challenge: Challenge,
     invalid_request: HeaderValue,
     invalid_token: HeaderValue,
@@ -48,37 +51,49 @@ impl Realm {
             None => challenge,
         };
         let explained = |code, sentence| challenge.clone().error(code).error_description(sentence).to_header_value();
+        static REALMS: AtomicU64 = AtomicU64::new(0);
         Self {
+            number: REALMS.fetch_add(1, Ordering::Relaxed),
             invalid_request: explained("invalid_request", INVALID_REQUEST),
             invalid_token: explained("invalid_token", INVALID_TOKEN),
             challenge,
         }
     }
 
-    fn challenge(&self, family: Family, scope: Option<&str>) -> Option<HeaderValue> {
-        let challenge = match family {
-            // RFC 6750 s3.1: no error code where nothing was presented.
-            Family::NothingPresented => self.challenge.clone(),
-            Family::InsufficientScope => {
-                self.challenge.clone().error("insufficient_scope").error_description(INSUFFICIENT_SCOPE)
+    fn challenge(&self, family: Family, demanded: &Demanded) -> Option<HeaderValue> {
+        let of_route = || demanded.challenges(self.number, |scope| self.challenges_of(scope));
+        match family {
+            Family::NothingPresented => {
+                let [nothing, _] = of_route();
+                Some(nothing)
             }
-            Family::InvalidRequest => return Some(self.invalid_request.clone()),
-            Family::InvalidToken => return Some(self.invalid_token.clone()),
-            Family::Unavailable | Family::Misconfigured => return None,
-        };
-        let challenge = match scope {
-            Some(scope) => challenge.scope(scope),
-            None => challenge,
-        };
-        Some(challenge.to_header_value())
+            Family::InsufficientScope => {
+                let [_, not_enough] = of_route();
+                Some(not_enough)
+            }
+            Family::InvalidRequest => Some(self.invalid_request.clone()),
+            Family::InvalidToken => Some(self.invalid_token.clone()),
+            Family::Unavailable | Family::Misconfigured => None,
+        }
+    }
+
+    /// Where nothing was presented, and where it was not enough.
+    fn challenges_of(&self, scope: Option<&str>) -> [HeaderValue; 2] {
+        // RFC 6750 s3.1: no error code where nothing was presented.
+        let nothing = self.challenge.clone();
+        let not_enough = nothing.clone().error("insufficient_scope").error_description(INSUFFICIENT_SCOPE);
+        [nothing, not_enough].map(|challenge| match scope {
+            Some(scope) => challenge.scope(scope).to_header_value(),
+            None => challenge.to_header_value(),
+        })
     }
 }
 
 impl Rejection {
-    pub(crate) fn new(reason: Reason, realm: &Realm, scope: Option<&str>) -> Self {
+    pub(crate) fn new(reason: Reason, realm: &Realm, demanded: &Demanded) -> Self {
         Self {
             reason,
-            challenge: realm.challenge(reason.family(), scope),
+            challenge: realm.challenge(reason.family(), demanded),
             retry_after: None,
             cause: None,
             network: Network::MadeNoDifference,
@@ -242,10 +257,30 @@ mod tests {
     }
 
     #[test]
+    fn challenges_of_a_route_are_each_validator_s_own() {
+        let demanded = Demanded::new(Some("things:read".to_owned()));
+        let realms = [Realm::new("one", None), Realm::new("other", None)];
+        for round in 0..2 {
+            for (realm, name) in realms.iter().zip(["one", "other"]) {
+                let challenge = |reason| Rejection::new(reason, realm, &demanded).challenge.unwrap();
+                let nothing = format!("Bearer realm=\"{name}\", scope=\"things:read\"");
+                assert_eq!(challenge(Reason::NoCredentials), nothing, "round {round}");
+                let not_enough = challenge(Reason::InsufficientScope);
+                let not_enough = not_enough.to_str().unwrap();
+                let begins = format!("Bearer realm=\"{name}\", error=\"insufficient_scope\"");
+                assert!(
+                    not_enough.starts_with(&begins) && not_enough.ends_with(", scope=\"things:read\""),
+                    "{not_enough}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn retry_after_is_rounded_up_and_never_zero() {
         let realm = Realm::new("r", None);
         for (given, said) in [(0, "1"), (1_000, "1"), (1_001, "2"), (59_999, "60")] {
-            let rejection = Rejection::new(Reason::KeysUnavailable, &realm, None).later(
+            let rejection = Rejection::new(Reason::KeysUnavailable, &realm, &Demanded::default()).later(
                 Some(Duration::from_millis(given)),
                 None,
                 Network::MadeNoDifference,

@@ -1,5 +1,6 @@
 //! What a route demands of a token.
 
+use crate::challenge::Demanded;
 use crate::reason::Reason;
 use crate::scope::ScopePolicy;
 use crate::token::AccessToken;
@@ -17,7 +18,7 @@ use crate::token::AccessToken;
 pub struct Requirement {
     scope: ScopePolicy,
     /// What a challenge tells the client to ask for.
-    to_ask_for: Option<Box<str>>,
+    demanded: Demanded,
 }
 
 impl Requirement {
@@ -26,14 +27,14 @@ impl Requirement {
         if self.scope.allows(|| token.scopes()) { Ok(()) } else { Err(Reason::InsufficientScope) }
     }
 
-    pub(crate) fn to_ask_for(&self) -> Option<&str> {
-        self.to_ask_for.as_deref()
+    pub(crate) const fn demanded(&self) -> &Demanded {
+        &self.demanded
     }
 }
 
 impl From<ScopePolicy> for Requirement {
     fn from(scope: ScopePolicy) -> Self {
-        let to_ask_for = scope.to_ask_for().map(String::into_boxed_str);
-        Self { scope, to_ask_for }
+        let demanded = Demanded::new(scope.to_ask_for());
+        Self { scope, demanded }
     }
 }

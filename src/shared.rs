@@ -25,8 +25,10 @@ pub(crate) struct Lane<T>(Arc<T>);
 /// A value that is handed out.
 pub(crate) struct Shared<T> {
     own: Handle<T>,
-    lanes: OnceLock<Box<[OnceLock<Arc<Lane<T>>>; LANES]>>,
+    lanes: OnceLock<Box<Lanes<T>>>,
 }
+
+type Lanes<T> = [OnceLock<Arc<Lane<T>>>; LANES];
 
 impl<T> Handle<T> {
     pub(crate) fn new(value: T) -> Self {
@@ -120,8 +122,9 @@ mod tests {
         let first = shared.hand_out();
         let second = shared.hand_out();
         let third = shared.hand_out();
-        assert!(is_own(&first) && is_own(&second) && !is_own(&third) && !is_own(&third.clone()));
-        assert_eq!((*first, *second, *third), (7, 7, 7));
+        let fourth = third.clone();
+        assert!(is_own(&first) && is_own(&second) && !is_own(&third) && !is_own(&fourth));
+        assert_eq!((*first, *second, *third, *fourth), (7, 7, 7, 7));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tracing::{Span, debug, error, info, info_span, warn};
 use crate::health::KeyState;
 use crate::issuer_id::IssuerId;
 use crate::jose::key_set::KeySet;
-use crate::observe::{Event, FetchCause, FetchOutcome, IntrospectionOutcome, Judged, Observe};
+use crate::observe::{Basis, Event, FetchCause, FetchOutcome, IntrospectionOutcome, Judged, Observe};
 
 const JUDGED: &str = "scopegate::judged";
 const KEYS: &str = "scopegate::keys";
@@ -117,7 +117,8 @@ impl Observe for TracingObserver {
         match judged.refused {
             None => {
                 let issuer = judged.issuer.map(IssuerId::as_str);
-                debug!(name: "accepted", target: JUDGED, issuer, took_seconds, "token accepted");
+                let basis = judged.basis.map(Basis::label);
+                debug!(name: "accepted", target: JUDGED, issuer, basis, took_seconds, "token accepted");
             }
             Some(reason) => {
                 debug!(name: "refused", target: JUDGED, reason = reason.label(), took_seconds, "token refused");

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::credentials::Credentials;
-use crate::decision::{Need, Once, Refusal, Trusted, Verdict, decide};
 #[cfg(feature = "driver")]
-use crate::decision::{SOON, Supply};
+use crate::decision::SOON;
+use crate::decision::{Need, Once, Refusal, Supply, Trusted, Verdict, decide};
 use crate::health::Health;
 #[cfg(feature = "driver")]
 use crate::introspection::memory::Meant;
@@ -19,7 +19,7 @@ use crate::issuer::TrustedIssuer;
 use crate::issuer_id::IssuerId;
 #[cfg(feature = "driver")]
 use crate::keys::saved::{SavedKeys, SealingSecret};
-use crate::observe::{Judged, Listeners};
+use crate::observe::{Basis, Judged, Listeners};
 #[cfg(feature = "driver")]
 use crate::reason::Cause;
 #[cfg(any(feature = "axum", feature = "driver"))]
@@ -81,10 +81,9 @@ impl Validator {
     /// [`Rejection`], with the reason for the operator and the answer for the client.
     pub fn check(&self, presented: &Credentials<'_>, demand: &Requirement) -> Result<AccessToken, Rejection> {
         let now = self.now();
-        let result = match decide(&self.0.trusted, presented, demand, None, now) {
-            Verdict::Accepted(token, once) => Ok(self.accept(presented, token, once, now)),
-            Verdict::Refused(refusal) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
-            Verdict::Wanted(need, meanwhile) => {
+        let result = match self.settle(presented, demand, None, now) {
+            Settled::Known(result) => result,
+            Settled::Wanted(need, meanwhile) => {
                 // Heals itself: a later check finds what was brought.
                 let network = self.begin(*need, &meanwhile);
                 Err(self.reject(meanwhile, demand, network))
@@ -101,12 +100,10 @@ impl Validator {
         demand: &Requirement,
     ) -> Option<Result<AccessToken, Rejection>> {
         let now = self.now();
-        let result = match decide(&self.0.trusted, presented, demand, None, now) {
-            Verdict::Accepted(token, once) => Ok(self.accept(presented, token, once, now)),
-            Verdict::Refused(refusal) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
-            Verdict::Wanted(..) => return None,
-        };
-        Some(self.finish(result, now))
+        match self.settle(presented, demand, None, now) {
+            Settled::Known(result) => Some(self.finish(result, now)),
+            Settled::Wanted(..) => None,
+        }
     }
 
     /// Judges what a request presented, and waits for the network where that takes it: at most 1 s for a key that is not at
@@ -123,16 +120,9 @@ impl Validator {
         let mut supply: Option<Supply> = None;
         for _ in 0..ROUNDS {
             let now = self.now();
-            match decide(&self.0.trusted, presented, demand, supply.as_ref(), now) {
-                Verdict::Accepted(token, once) => {
-                    let token = self.accept(presented, token, once, now);
-                    return self.finish(Ok(token), began);
-                }
-                Verdict::Refused(refusal) => {
-                    let rejection = self.reject(refusal, demand, Network::MadeNoDifference);
-                    return self.finish(Err(rejection), began);
-                }
-                Verdict::Wanted(need, _) => supply = Some(self.0.driver.ask(*need, Patience::OneAnswer).wait().await),
+            match self.settle(presented, demand, supply.as_ref(), now) {
+                Settled::Known(result) => return self.finish(result, began),
+                Settled::Wanted(need, _) => supply = Some(self.0.driver.ask(*need, Patience::OneAnswer).wait().await),
             }
         }
         let endless = Refusal { retry_after: Some(SOON), ..Reason::KeysUnavailable.into() };
@@ -303,17 +293,46 @@ impl Validator {
         if self.0.listeners.is_empty() { self.0.clock.now_roughly() } else { self.0.clock.now() }
     }
 
-    /// What is done once about a token that is accepted: a signature that held is remembered, and an answer that will be forgotten soon
-    /// is asked for again.
-    fn accept(&self, presented: &Credentials<'_>, token: AccessToken, once: Once, now: Timestamp) -> AccessToken {
-        if let (Some(evidence), Ok(octets)) = (once.evidence, presented.token(self.0.trusted.max_token)) {
-            self.0.trusted.tokens.remember(octets, &token, evidence, now);
+    /// Judges, and does what is to be done once about a token that is good.
+    fn settle(
+        &self,
+        presented: &Credentials<'_>,
+        demand: &Requirement,
+        supply: Option<&Supply>,
+        now: Timestamp,
+    ) -> Settled {
+        let reject = |refusal| Err(self.reject(refusal, demand, Network::MadeNoDifference));
+        Settled::Known(match decide(&self.0.trusted, presented, demand, supply, now) {
+            Verdict::Accepted(token, once) => {
+                let basis = match (supply, &once.evidence) {
+                    (Some(_), _) => Basis::Network,
+                    (None, Some(_)) => Basis::Signature,
+                    (None, None) => Basis::Memory,
+                };
+                self.note_good(presented, &token, once, now);
+                Ok((token, basis))
+            }
+            Verdict::NotEnough(token, once, reason) => {
+                self.note_good(presented, &token, once, now);
+                reject(reason.into())
+            }
+            Verdict::Refused(refusal) => reject(refusal),
+            Verdict::Wanted(need, meanwhile) => return Settled::Wanted(need, meanwhile),
+        })
+    }
+
+    /// A signature that held is remembered, and an answer that will be forgotten soon is asked for again.
+    fn note_good(&self, presented: &Credentials<'_>, token: &AccessToken, once: Once, now: Timestamp) {
+        let Once { evidence, fading } = once;
+        if let (Some(evidence), Ok(octets)) = (evidence, presented.token(self.0.trusted.max_token)) {
+            self.0.trusted.tokens.remember(octets, token, evidence, now);
         }
         #[cfg(feature = "driver")]
-        if let Some(need) = once.fading {
+        if let Some(need) = fading {
             self.0.driver.start(*need);
         }
-        token
+        #[cfg(not(feature = "driver"))]
+        drop(fading);
     }
 
     /// Refuses what is meant from now on, for so long: tokens that are good by their signature, and tokens of which an issuer's word
@@ -396,19 +415,23 @@ impl Validator {
     }
 
     /// What happens once to each judgement.
-    fn finish(&self, result: Result<AccessToken, Rejection>, began: Timestamp) -> Result<AccessToken, Rejection> {
+    fn finish(
+        &self,
+        result: Result<(AccessToken, Basis), Rejection>,
+        began: Timestamp,
+    ) -> Result<AccessToken, Rejection> {
         #[cfg(feature = "driver")]
         self.0.driver.notice(began);
-        if let (Some(resolved), Ok(token)) = (&self.0.trusted.resolved, &result) {
+        if let (Some(resolved), Ok((token, _))) = (&self.0.trusted.resolved, &result) {
             resolved.note_accepted(token.issuer(), began);
         }
         if !self.0.listeners.is_empty() {
             let took = self.0.clock.now().uptime().saturating_sub(began.uptime());
-            let issuer = result.as_ref().ok().map(AccessToken::issuer);
+            let (issuer, basis) = result.as_ref().ok().map(|(token, basis)| (token.issuer(), *basis)).unzip();
             let refused = result.as_ref().err().map(Rejection::reason);
-            self.0.listeners.judged(&Judged { issuer, refused, took });
+            self.0.listeners.judged(&Judged { issuer, refused, basis, took });
         }
-        result
+        result.map(|(token, _)| token)
     }
 
     /// Refuses a request that no judge was asked about.
@@ -419,9 +442,15 @@ impl Validator {
 
     /// Dresses a refusal as an answer.
     fn reject(&self, refusal: Refusal, demand: &Requirement, network: Network) -> Rejection {
-        let rejection = Rejection::new(refusal.reason, &self.0.realm, demand.to_ask_for());
+        let rejection = Rejection::new(refusal.reason, &self.0.realm, demand.demanded());
         rejection.later(refusal.retry_after, refusal.cause, network)
     }
+}
+
+/// A judgement, and all that follows from it done; or what it takes.
+enum Settled {
+    Known(Result<(AccessToken, Basis), Rejection>),
+    Wanted(Box<Need>, Refusal),
 }
 
 /// A token can need its issuer resolved, a key of that issuer, and then the issuer's word: three supplies, each judged. One more, since

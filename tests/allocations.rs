@@ -17,7 +17,7 @@
 #[allow(dead_code, reason = "shared with benchmarks")]
 mod counting;
 #[path = "../benches/measure/mod.rs"]
-#[allow(dead_code, clippy::disallowed_methods, reason = "shared with benchmarks, which read the time")]
+#[allow(clippy::disallowed_methods, reason = "shared with benchmarks, which read the time")]
 mod measure;
 #[path = "../benches/service/mod.rs"]
 mod service;
@@ -73,15 +73,15 @@ fn cases() -> (Vec<Case>, [Validator; 2]) {
     let expired = || Some(token(&issuer, Algorithm::Es256).expired().mint());
     let refused = Err::<(), Reason>;
     let cases = vec![
-        case("accepted, verified", Nothing, good(), read, Ok(()), 8, 8),
-        case("accepted, remembered", Tokens, good(), read, Ok(()), 8, 8),
-        case("not enough, verified", Nothing, good(), delete, refused(Reason::InsufficientScope), 23, 23),
-        case("not enough, remembered", Tokens, good(), delete, refused(Reason::InsufficientScope), 23, 23),
-        case("expired", Tokens, expired(), read, refused(Reason::Expired), 7, 7),
-        case("bad signature", Tokens, tampered(), read, refused(Reason::BadSignature), 5, 5),
+        case("accepted, verified", Nothing, good(), read, Ok(()), 2, 2),
+        case("accepted, remembered", Tokens, good(), read, Ok(()), 0, 0),
+        case("not enough, verified", Nothing, good(), delete, refused(Reason::InsufficientScope), 2, 2),
+        case("not enough, remembered", Tokens, good(), delete, refused(Reason::InsufficientScope), 0, 0),
+        case("expired", Tokens, expired(), read, refused(Reason::Expired), 1, 1),
+        case("bad signature", Tokens, tampered(), read, refused(Reason::BadSignature), 0, 0),
         case("malformed", Tokens, Some("A".repeat(900)), read, refused(Reason::Malformed), 0, 0),
         case("too long", Tokens, Some("A.".repeat(30_000)), read, refused(Reason::TooLong), 0, 0),
-        case("no credentials", Tokens, None, read, refused(Reason::NoCredentials), 10, 10),
+        case("no credentials", Tokens, None, read, refused(Reason::NoCredentials), 0, 0),
     ];
     (cases, validators)
 }

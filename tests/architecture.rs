@@ -52,7 +52,7 @@ const ROOMS: [(u8, &[&str]); 8] = [
         ],
     ),
     (1, &["jose"]),
-    (0, &["scope", "reason", "clock", "cache", "issuer_id", "config_error", "endpoint", "manual"]),
+    (0, &["scope", "reason", "clock", "cache", "shared", "issuer_id", "config_error", "endpoint", "manual"]),
 ];
 
 /// A porch is used by nobody, with these exceptions (who, whom).
@@ -65,12 +65,13 @@ enum Door {
 }
 use Door::{From, In};
 
-const DOORS: [(&str, Door); 27] = [
-    ("arc_swap", In(&["keys/store", "revocation", "tenants"])),
+const DOORS: [(&str, Door); 29] = [
+    ("arc_swap", In(&["cache", "keys/store", "revocation", "tenants"])),
     ("aws_lc_rs", In(&["jose/crypto"])),
     ("axum_core", In(&["axum"])),
     ("base64_simd", In(&["jose/base64url", "testing"])),
     ("bytes", From(2)),
+    ("foldhash", In(&["cache"])),
     ("form_urlencoded", In(&["credentials", "introspection/remote", "client_auth", "testing"])),
     ("http", From(0)), // `endpoint` reads addresses with `http::Uri`
     ("http_body", In(&["tower"])),
@@ -81,12 +82,13 @@ const DOORS: [(&str, Door); 27] = [
     ("jsonwebtoken", In(&["jose/crypto", "testing"])),
     ("memchr", In(&["jose"])),
     ("metrics", In(&["metrics_observer"])),
-    ("moka", In(&["cache"])),
     ("pin_project_lite", In(&["tower"])),
     ("reqwest", In(&["wire/reqwest"])),
     ("rustls", In(&["wire/reqwest"])), // its errors alone, to tell them apart
+    ("rustix", In(&["clock"])),
     ("serde", In(&["token", "testing"])),
     ("serde_json", In(&["client_auth", "token", "rejection", "testing"])),
+    ("smallvec", In(&["jose"])),
     ("thiserror", From(0)),
     ("tokio", In(&["wire/driver", "wire/reqwest", "testing"])),
     ("tower_layer", In(&["tower", "wire/reqwest"])),

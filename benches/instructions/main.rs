@@ -13,7 +13,6 @@
 
 #[path = "../measure/mod.rs"]
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the time")]
-#[allow(dead_code, reason = "shared with other benchmarks")]
 mod measure;
 mod saved;
 #[path = "../service/mod.rs"]

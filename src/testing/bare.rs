@@ -149,6 +149,7 @@ impl BareJudge {
         let credentials = Credentials::bearer(token);
         match decide(&self.trusted(), &credentials, demand, None, self.now.unwrap_or(EPOCH)) {
             Verdict::Accepted(token, _) => Ok(token),
+            Verdict::NotEnough(_, _, reason) => Err(reason),
             Verdict::Refused(refusal) => Err(refusal.reason),
             Verdict::Wanted(..) => Err(Reason::KeysUnavailable),
         }
