@@ -15,6 +15,11 @@ pub use equivalent::Equivalent;
 
 /// More uses than this are not told apart, so that what is used a lot is soon no longer written to.
 const MOST: u8 = 3;
+/// The bit of a tag that says that its entry is there. A tag without it is what is left of an entry that had to go: whoever asks for that
+/// one again has asked before, and is worth more than who never did.
+const LIVE: u32 = 1;
+/// The uses that an entry which comes back begins with.
+const BACK: u8 = 2;
 /// How many sets in which everything is in use are passed over before one of them loses an entry all the same.
 const PATIENCE: usize = 8;
 
@@ -56,7 +61,6 @@ struct Kept {
 
 #[repr(C, align(128))]
 struct Set<K, V, const WAYS: usize> {
-    /// 0 is no entry's tag.
     tags: [AtomicU32; WAYS],
     uses: [AtomicU8; WAYS],
     /// The changes since the uses were halved.
@@ -104,8 +108,10 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher, const WAYS: usize> Bounded<K, V, S,
         let size = (self.size)(&key, &value);
         let Some((set, tag)) = self.place(&key).filter(|_| size <= self.bounds.bytes) else { return };
         let Ok(mut changes) = set.writing.try_lock() else { return };
-        let Some(way) = set.find(tag, &key).or_else(|| set.ways().min_by_key(Way::worth)) else { return };
-        let old = self.put(&way, tag, Some(Arc::new(Entry { key, value, size })));
+        let known = set.find(tag, &key).or_else(|| set.ways().find(|way| way.tag.load(Relaxed) == tag & !LIVE));
+        let uses = if known.is_some() { BACK } else { 0 };
+        let Some(way) = known.or_else(|| set.ways().min_by_key(Way::worth)) else { return };
+        let old = self.put(&way, tag, uses, Some(Arc::new(Entry { key, value, size })));
         set.age(&mut changes, self.ageing);
         drop(changes);
         drop(old);
@@ -116,7 +122,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher, const WAYS: usize> Bounded<K, V, S,
     pub fn remove<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q) -> Option<V> {
         let (set, tag) = self.place(key)?;
         let changes = set.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.put(&set.find(tag, key)?, 0, None)?;
+        let old = self.put(&set.find(tag, key)?, 0, 0, None)?;
         drop(changes);
         Some(old.value.clone())
     }
@@ -131,7 +137,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher, const WAYS: usize> Bounded<K, V, S,
         // The hash as a fraction of the sets: its upper bits say which, its lower bits are the tag.
         let set = u128::from(hash).wrapping_mul(u128::try_from(self.sets.len()).ok()?) >> 64;
         let tag = u32::try_from(hash & u64::from(u32::MAX)).ok()?;
-        Some((self.sets.get(usize::try_from(set).ok()?)?, tag | 1))
+        Some((self.sets.get(usize::try_from(set).ok()?)?, tag | LIVE))
     }
 
     fn is_over(&self) -> bool {
@@ -147,7 +153,7 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher, const WAYS: usize> Bounded<K, V, S,
             let Ok(mut changes) = set.writing.try_lock() else { continue };
             let Some(way) = set.ways().filter(Way::is_full).min_by_key(Way::worth) else { continue };
             if way.uses.load(Relaxed) == 0 || passed == PATIENCE {
-                let old = self.put(&way, 0, None);
+                let old = self.put(&way, way.tag.load(Relaxed) & !LIVE, MOST, None);
                 set.age(&mut changes, self.ageing);
                 drop(changes);
                 return old.is_some();
@@ -159,12 +165,18 @@ impl<K: Hash + Eq, V: Clone, S: BuildHasher, const WAYS: usize> Bounded<K, V, S,
     }
 
     /// Changes what a way holds; what it held. The caller holds the set's `writing`.
-    fn put(&self, way: &Way<'_, K, V>, tag: u32, entry: Option<Arc<Entry<K, V>>>) -> Option<Arc<Entry<K, V>>> {
+    fn put(
+        &self,
+        way: &Way<'_, K, V>,
+        tag: u32,
+        uses: u8,
+        entry: Option<Arc<Entry<K, V>>>,
+    ) -> Option<Arc<Entry<K, V>>> {
         if let Some(entry) = &entry {
             self.kept.entries.fetch_add(1, Relaxed);
             self.kept.bytes.fetch_add(entry.size, Relaxed);
         }
-        way.uses.store(0, Relaxed);
+        way.uses.store(uses, Relaxed);
         let old = way.slot.swap(entry);
         way.tag.store(tag, Relaxed);
         if let Some(old) = &old {
@@ -221,10 +233,10 @@ impl<K, V> Way<'_, K, V> {
     }
 
     fn is_full(&self) -> bool {
-        self.tag.load(Relaxed) != 0
+        self.tag.load(Relaxed) & LIVE == LIVE
     }
 
-    /// What goes first: an empty way, then what is used the least.
+    /// What goes first: an empty way, the longest so before others; then what is used the least.
     fn worth(&self) -> (bool, u8) {
         (self.is_full(), self.uses.load(Relaxed))
     }
