@@ -1,8 +1,10 @@
 //! Which store suits a memory of verified tokens. `-- --test` runs all of it once, small, and measures nothing.
 
+#[path = "../../../src/cache.rs"]
+#[allow(dead_code, reason = "the crate's own file")]
+mod cache;
 mod hashers;
 mod measure;
-mod ours;
 mod stores;
 
 use std::hash::RandomState;
@@ -16,8 +18,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use hashers::Tail;
 use measure::{Figures, Scale, Zipf, hit_ratio, insert, look_up, resident, rounds, threads, token, tokens};
-use ours::Shape;
-use stores::{Facts, Hash, Made, SHAPE, Spread};
+use stores::{Facts, Hash, Made, Spread};
 
 type Make = Box<dyn Fn() -> Made>;
 
@@ -44,20 +45,6 @@ fn all() -> Vec<Contender> {
         contender("ours", || stores::ours::<Plain, _>(Usual::default())),
         contender("ours, copies", || stores::ours::<Spread, _>(Usual::default())),
     ]
-}
-
-fn shapes() -> Vec<Contender> {
-    let mut shapes = Vec::new();
-    for room in [1, 2, 4] {
-        let shape = Shape { room, ..SHAPE };
-        shapes.push(contender(format!("8 ways, room {room}"), move || {
-            stores::shaped::<Plain, _, 8>(shape, Usual::default())
-        }));
-        shapes.push(contender(format!("16 ways, room {room}"), move || {
-            stores::shaped::<Plain, _, 16>(shape, Usual::default())
-        }));
-    }
-    shapes
 }
 
 fn row(name: &str, cells: impl IntoIterator<Item = String>) {
@@ -203,8 +190,7 @@ fn memory(scale: Scale, contenders: &[Contender]) {
 }
 
 fn memory_of(name: &str, unique: u64) {
-    let contenders = all().into_iter().chain(shapes());
-    let Contender(_, make) = contenders.into_iter().find(|contender| contender.0 == name).unwrap();
+    let Contender(_, make) = all().into_iter().find(|contender| contender.0 == name).unwrap();
     let before = resident();
     let store = make();
     let grow = |from: u64, to: u64| (from..to).for_each(|number| store.insert(&token(number, 1_100)));
@@ -307,16 +293,6 @@ fn parts(scale: Scale) {
     }
 }
 
-/// How often uses are to be halved.
-fn ageings(scale: Scale) {
-    let with = |ageing| {
-        contender(format!("halved every {ageing}"), move || {
-            stores::shaped::<Plain, _, 8>(Shape { ageing, ..SHAPE }, Usual::default())
-        })
-    };
-    ratios(scale, &[4, 16, 32, 64, 128, 255].map(with));
-}
-
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     if let [flag, name, unique] = &arguments[..]
@@ -334,17 +310,13 @@ fn main() {
         Scale { rounds: 21, times: 20_000, requests: 1_200_000, unique: 2_000_000 }
     };
     check(&all());
-    check(&shapes());
     for (part, run) in [
         ("parts", parts as fn(Scale)),
         ("hashes", hashes),
         ("times", |scale| times(scale, &all())),
         ("threads", two_threads),
-        ("shapes", |scale| times(scale, &shapes())),
-        ("ageings", ageings),
         ("ratios", |scale| ratios(scale, &all())),
-        ("shape-ratios", |scale| ratios(scale, &shapes())),
-        ("memory", |scale| memory(scale, &all().into_iter().chain(shapes()).collect::<Vec<_>>())),
+        ("memory", |scale| memory(scale, &all())),
     ] {
         if wanted(part) {
             run(scale);

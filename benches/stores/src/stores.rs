@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::ours::{Bounded, Bounds, Shape};
+use crate::cache::{Bounded, Bounds, Equivalent};
 
 pub const ENTRIES: usize = 10_000;
 pub const BYTES: usize = 32 << 20;
@@ -261,32 +261,47 @@ impl<V: Value, S: Hash> Store<V> for scc::HashCache<Key, V, S> {
     }
 }
 
-pub const SHAPE: Shape = Shape { room: 2, ageing: 64 };
+/// The crate's own, with its values counted: it has no need to know their number itself.
+struct Ours<V, S> {
+    store: Bounded<Key, Counted<V>, S>,
+    count: Arc<AtomicUsize>,
+}
+
+struct Counted<V>(V, Arc<AtomicUsize>);
+
+impl<V> Drop for Counted<V> {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Equivalent<Key> for [u8] {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self == **key
+    }
+}
 
 pub fn ours<V: Value, S: Hash>(hasher: S) -> Made {
-    shaped::<V, S, 8>(SHAPE, hasher)
+    let bounds = Bounds { entries: ENTRIES as u64, bytes: BYTES as u64 };
+    let store = Bounded::with_hasher(bounds, |key: &Key, value: &Counted<V>| size(key, &value.0), hasher);
+    Arc::new(Erased::<V, Ours<V, S>>(Ours { store, count: Arc::default() }, PhantomData))
 }
 
-pub fn shaped<V: Value, S: Hash, const WAYS: usize>(shape: Shape, hasher: S) -> Made {
-    let bounds = Bounds { entries: ENTRIES, bytes: BYTES };
-    let store = Bounded::<Key, V, S, WAYS>::new(bounds, shape, hasher, |key, value| size(key, value));
-    Arc::new(Erased::<V, Bounded<Key, V, S, WAYS>>(store, PhantomData))
-}
-
-impl<V: Value, S: Hash, const WAYS: usize> Store<V> for Bounded<Key, V, S, WAYS> {
+impl<V: Value, S: Hash> Store<V> for Ours<V, S> {
     fn get(&self, key: &[u8]) -> Option<V> {
-        self.get(key)
+        self.store.find(key, |counted| Some(counted.0.clone()))
     }
 
     fn insert(&self, key: &[u8], value: V) {
-        self.insert(key.into(), value);
+        self.count.fetch_add(1, Relaxed);
+        self.store.insert(key.into(), Counted(value, self.count.clone()));
     }
 
     fn remove(&self, key: &[u8]) {
-        self.remove(key);
+        self.store.remove(key);
     }
 
     fn len(&self) -> usize {
-        self.len()
+        self.count.load(Relaxed)
     }
 }
