@@ -111,7 +111,11 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
 }
 
 impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
-    pub(crate) fn with_hasher(bounds: Bounds, size: impl Fn(&K, &V) -> usize + Send + Sync + 'static, hasher: S) -> Self {
+    pub(crate) fn with_hasher(
+        bounds: Bounds,
+        size: impl Fn(&K, &V) -> usize + Send + Sync + 'static,
+        hasher: S,
+    ) -> Self {
         let narrow = |bound: u64| usize::try_from(bound).unwrap_or(usize::MAX);
         let bytes = narrow(bounds.bytes);
         let entries = narrow(bounds.entries).min(bytes.div_ceil(SMALLEST));
