@@ -167,8 +167,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
     }
 
     fn sets(&self) -> &[Set<K, V>] {
-        let sets = || self.entries.saturating_mul(ROOM).div_ceil(WAYS);
-        self.sets.get_or_init(|| (0..sets()).map(|_| Set::default()).collect())
+        if self.sets.get().is_none() {
+            let sets = self.entries.saturating_mul(ROOM).div_ceil(WAYS);
+            // Made before it is put there, so that nobody waits while it is made.
+            let _ = self.sets.set((0..sets).map(|_| Set::default()).collect());
+        }
+        self.sets.get().map_or(&[], |sets| sets)
     }
 
     fn is_over(&self) -> bool {
