@@ -199,7 +199,7 @@ impl Asking<'_> {
             if !keys.is_usable(now) || !keys.keys.has(proven.evidence.key) {
                 return None;
             }
-            let is_in_time = issuer.rules.time(proven.token.stated(), now).map_err(Stop::from);
+            let is_in_time = issuer.rules.time(proven.token.get().stated(), now).map_err(Stop::from);
             Some(is_in_time.and_then(|()| self.after_proof(issuer, proven.token.hand_out(), None)))
         })
     }
@@ -262,18 +262,22 @@ impl Asking<'_> {
     /// Judges a token by what its issuer says of it, beside what it has proven of itself.
     fn introspected(&self, issuer: &TrustedIssuer, proven: Option<&AccessToken>) -> Result<Good, Stop> {
         let Some(standing) = &issuer.standing else { return Err(Reason::Misconfigured.into()) };
+        let judge = |said: &Arc<Remembered>| {
+            let token = said.is_good_for(standing.asker).then(|| said.judge(&issuer.rules, self.now))?;
+            let is_fading = standing.ahead == Ahead::Yes && said.is_about_to_end(self.now);
+            Some(token.map(|token| (token.hand_out(), is_fading)))
+        };
         let said = match self.supply {
             // Fresh from the issuer, also where nothing is remembered.
-            Some(Supply::Answered(answer)) => Some(Arc::clone(answer)),
-            _ => self.trusted.memory.recall(standing.asker, self.octets, self.now),
+            Some(Supply::Answered(answer)) => judge(answer),
+            _ => self.trusted.memory.recall(standing.asker, self.octets, self.now, judge),
         };
         let need = || {
             let question = Question { token: TokenText::new(self.octets), proven: proven.cloned() };
             Box::new(Need::Introspection { issuer: issuer.rules.issuer.clone(), question })
         };
-        if let Some(said) = said.filter(|said| said.is_good_for(standing.asker)) {
-            let token = said.judge(&issuer.rules, self.now)?.clone();
-            let is_fading = standing.ahead == Ahead::Yes && said.is_about_to_end(self.now);
+        if let Some(said) = said {
+            let (token, is_fading) = said?;
             return Ok(Good { token, also: None, once: Once { evidence: None, fading: is_fading.then(need) } });
         }
         let cause = match self.supply {
@@ -322,7 +326,7 @@ impl Trusted {
         let number = proven.evidence.issuer;
         let is_same = |issuer: &&TrustedIssuer| issuer.number == number;
         let named = usize::try_from(number).ok().and_then(|place| self.issuers.get(place));
-        named.filter(is_same).or_else(|| match resolved?.find(proven.token.issuer(), now) {
+        named.filter(is_same).or_else(|| match resolved?.find(proven.token.get().issuer().as_str(), now) {
             Entry::Trusted(issuer) => Some(issuer).filter(is_same),
             Entry::Refused | Entry::Unknown => None,
         })

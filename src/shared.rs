@@ -22,13 +22,8 @@ pub(crate) enum Handle<T> {
 #[repr(align(64))]
 pub(crate) struct Lane<T>(Arc<T>);
 
-/// A value that is handed out.
-pub(crate) struct Shared<T> {
-    own: Handle<T>,
-    lanes: OnceLock<Box<Lanes<T>>>,
-}
-
-type Lanes<T> = [OnceLock<Arc<Lane<T>>>; LANES];
+/// The further counts of a value that is handed out.
+pub(crate) struct Lanes<T>(OnceLock<Box<[OnceLock<Arc<Lane<T>>>; LANES]>>);
 
 impl<T> Handle<T> {
     pub(crate) fn new(value: T) -> Self {
@@ -62,30 +57,21 @@ impl<T> Deref for Handle<T> {
     }
 }
 
-impl<T> Shared<T> {
-    pub(crate) fn new(own: Handle<T>) -> Self {
-        Self { own, lanes: OnceLock::new() }
+impl<T> Lanes<T> {
+    pub(crate) const fn new() -> Self {
+        Self(OnceLock::new())
     }
 
-    /// A reference for this thread.
-    pub(crate) fn hand_out(&self) -> Handle<T> {
-        if let Some(lane) = self.lanes.get().and_then(|lanes| lanes.get(lane_of_this_thread())) {
-            return Handle::Lane(Arc::clone(lane.get_or_init(|| Arc::new(Lane(Arc::clone(self.own.value()))))));
+    /// A reference for this thread to a value of which one is held beside these.
+    pub(crate) fn hand_out(&self, own: &Handle<T>) -> Handle<T> {
+        if let Some(lane) = self.0.get().and_then(|lanes| lanes.get(lane_of_this_thread())) {
+            return Handle::Lane(Arc::clone(lane.get_or_init(|| Arc::new(Lane(Arc::clone(own.value()))))));
         }
-        // One is held here. Where somebody holds another, more will come.
-        if Arc::strong_count(self.own.value()) > 1 {
-            let _ = self.lanes.set(Box::default());
+        // Where somebody holds another, more will come.
+        if Arc::strong_count(own.value()) > 1 {
+            let _ = self.0.set(Box::default());
         }
-        self.own.clone()
-    }
-}
-
-impl<T> Deref for Shared<T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        &self.own
+        own.clone()
     }
 }
 
@@ -114,14 +100,14 @@ mod tests {
 
     #[test]
     fn one_hand_at_a_time_takes_the_value_itself_and_more_take_lanes() {
-        let shared = Shared::new(Handle::new(7));
+        let (own, lanes) = (Handle::new(7), Lanes::new());
         for _ in 0..3 {
-            let handle = shared.hand_out();
+            let handle = lanes.hand_out(&own);
             assert!(is_own(&handle) && *handle == 7);
         }
-        let first = shared.hand_out();
-        let second = shared.hand_out();
-        let third = shared.hand_out();
+        let first = lanes.hand_out(&own);
+        let second = lanes.hand_out(&own);
+        let third = lanes.hand_out(&own);
         let fourth = third.clone();
         assert!(is_own(&first) && is_own(&second) && !is_own(&third) && !is_own(&fourth));
         assert_eq!((*first, *second, *third, *fourth), (7, 7, 7, 7));
@@ -130,16 +116,14 @@ mod tests {
     #[test]
     fn threads_write_counts_of_their_own_and_the_value_goes_with_the_last() {
         let value = Arc::new(());
-        let shared = Shared::new(Handle::new(Arc::clone(&value)));
-        let _held = (shared.hand_out(), shared.hand_out());
-        let before = Arc::strong_count(shared.own.value());
-        let handles: Vec<_> = (0..LANES)
-            .map(|_| thread::scope(|scope| scope.spawn(|| [shared.hand_out(), shared.hand_out()]).join().unwrap()))
-            .collect();
-        let lanes = Arc::strong_count(shared.own.value()) - before;
-        assert!((1..=LANES).contains(&lanes), "one count for each lane that was taken: {lanes}");
-        assert_eq!(Arc::strong_count(&value), 2);
-        drop((shared, _held));
+        let (own, lanes) = (Handle::new(Arc::clone(&value)), Lanes::new());
+        let held = (lanes.hand_out(&own), lanes.hand_out(&own));
+        let before = Arc::strong_count(own.value());
+        let take = || [lanes.hand_out(&own), lanes.hand_out(&own)];
+        let handles: Vec<_> = (0..LANES).map(|_| thread::scope(|scope| scope.spawn(take).join().unwrap())).collect();
+        let taken = Arc::strong_count(own.value()) - before;
+        assert!((1..=LANES).contains(&taken), "one count for each lane that was taken: {taken}");
+        drop((own, lanes, held));
         assert_eq!(Arc::strong_count(&value), 2, "somebody holds it yet");
         drop(handles);
         assert_eq!(Arc::strong_count(&value), 1);

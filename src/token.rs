@@ -9,7 +9,7 @@ use crate::claims::Claims;
 use crate::claims::read::{Subject, Words};
 use crate::claims::rules::{Accepted, Rules};
 use crate::issuer_id::IssuerId;
-use crate::shared::{Handle, Shared};
+use crate::shared::{Handle, Lanes};
 
 /// An access token that a validator has accepted: who sent it, and what it allows. A clone costs one reference count.
 ///
@@ -19,23 +19,24 @@ use crate::shared::{Handle, Shared};
 pub struct AccessToken(Handle<Inner>);
 
 /// An accepted token that is handed out again and again.
-pub(crate) struct SharedToken(Shared<Inner>);
+pub(crate) struct SharedToken {
+    token: AccessToken,
+    lanes: Lanes<Inner>,
+}
 
 impl SharedToken {
-    pub(crate) fn new(token: &AccessToken) -> Self {
-        Self(Shared::new(token.0.clone()))
+    pub(crate) const fn new(token: AccessToken) -> Self {
+        Self { token, lanes: Lanes::new() }
     }
 
+    /// The token, to be looked at.
+    pub(crate) const fn get(&self) -> &AccessToken {
+        &self.token
+    }
+
+    /// The token, to be kept.
     pub(crate) fn hand_out(&self) -> AccessToken {
-        AccessToken(self.0.hand_out())
-    }
-
-    pub(crate) fn stated(&self) -> &Claims {
-        &self.0.claims
-    }
-
-    pub(crate) fn issuer(&self) -> &str {
-        self.0.issuer.as_str()
+        AccessToken(self.lanes.hand_out(&self.token.0))
     }
 }
 

@@ -75,7 +75,7 @@ impl TokenCache {
     /// Of so many tokens, each for so long.
     pub(crate) fn new(bounds: Bounds, life: Duration) -> Self {
         let size = |text: &Text, proven: &Proven| {
-            text.0.len().saturating_add(proven.token.stated().payload().len()).saturating_add(OVERHEAD)
+            text.0.len().saturating_add(proven.token.get().stated().payload().len()).saturating_add(OVERHEAD)
         };
         let is_off = life.is_zero() || bounds.entries == 0 || bounds.bytes == 0;
         Self { proven: (!is_off).then(|| Bounded::new(bounds, size)), life }
@@ -100,7 +100,7 @@ impl TokenCache {
     /// Remembers what was proven of a token just now.
     pub(crate) fn remember(&self, octets: &[u8], token: &AccessToken, evidence: Evidence, now: Timestamp) {
         if let Some(proven) = &self.proven {
-            proven.insert(Text(octets.into()), Proven { token: SharedToken::new(token), evidence, at: now });
+            proven.insert(Text(octets.into()), Proven { token: SharedToken::new(token.clone()), evidence, at: now });
         }
     }
 }

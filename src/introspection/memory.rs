@@ -29,7 +29,7 @@ use crate::clock::Timestamp;
 #[cfg(feature = "driver")]
 use crate::introspection::response::Answer;
 use crate::reason::Reason;
-use crate::token::AccessToken;
+use crate::token::{AccessToken, SharedToken};
 
 /// Tokens that are not active: they are kept for seconds, and are whatever strangers send.
 const OTHERS: Bounds = Bounds { entries: 4096, bytes: 4 * 1024 * 1024 };
@@ -153,7 +153,7 @@ impl Equivalent<Key> for About<'_> {
 /// What an issuer said of a token.
 pub(crate) enum Fact {
     /// It is active, and nothing but its times stands against it.
-    Active(AccessToken),
+    Active(SharedToken),
     /// It is not active, or says of itself what no access token for this program says.
     Bad(Reason),
 }
@@ -168,8 +168,10 @@ impl Fact {
             Answer::Active(claims, token_type) => rules.accept_answer(*claims, token_type, may_lack),
         };
         match accepted {
-            Ok(accepted) if may_lack.scope_claim => Self::Active(AccessToken::beside(accepted, rules)),
-            Ok(accepted) => Self::Active(AccessToken::new(accepted, rules)),
+            Ok(accepted) if may_lack.scope_claim => {
+                Self::Active(SharedToken::new(AccessToken::beside(accepted, rules)))
+            }
+            Ok(accepted) => Self::Active(SharedToken::new(AccessToken::new(accepted, rules))),
             Err(reason) => Self::Bad(reason),
         }
     }
@@ -196,7 +198,7 @@ impl Remembered {
     /// Of a question that was asked then; to be used so long.
     pub(crate) fn new(fact: Fact, asker: Asker, asked: Timestamp, life: Duration, leeway: Duration) -> Self {
         let lasts = match &fact {
-            Fact::Active(token) => token.stated().expires_at.map(|end| {
+            Fact::Active(token) => token.get().stated().expires_at.map(|end| {
                 let left = end.saturating_sub(asked.unix_millis());
                 Duration::from_millis(u64::try_from(left).unwrap_or(0)).saturating_add(leeway)
             }),
@@ -212,11 +214,11 @@ impl Remembered {
     }
 
     /// The token, or why not, at this time.
-    pub(crate) fn judge(&self, rules: &Rules, now: Timestamp) -> Result<&AccessToken, Reason> {
+    pub(crate) fn judge(&self, rules: &Rules, now: Timestamp) -> Result<&SharedToken, Reason> {
         match &self.fact {
             Fact::Bad(reason) => Err(*reason),
             Fact::Active(token) => {
-                rules.is_current(token.stated(), now)?;
+                rules.is_current(token.get().stated(), now)?;
                 let is_over = self.lasts.is_some_and(|lasts| now.since(self.asked) >= lasts);
                 if is_over { Err(Reason::Expired) } else { Ok(token) }
             }
@@ -245,7 +247,7 @@ impl Remembered {
     fn is_meant_by(&self, meant: &dyn Fn(&AccessToken) -> bool) -> bool {
         let is_meant = |token: &AccessToken| catch_unwind(AssertUnwindSafe(|| meant(token))).unwrap_or(true);
         match &self.fact {
-            Fact::Active(said) => is_meant(said) || self.proven.as_ref().is_some_and(is_meant),
+            Fact::Active(said) => is_meant(said.get()) || self.proven.as_ref().is_some_and(is_meant),
             Fact::Bad(_) => false,
         }
     }
@@ -273,7 +275,7 @@ impl Remembered {
     fn size(&self) -> usize {
         let length = |token: &AccessToken| token.stated().payload().len();
         let said = match &self.fact {
-            Fact::Active(token) => length(token),
+            Fact::Active(token) => length(token.get()),
             Fact::Bad(_) => 0,
         };
         said.saturating_add(self.proven.as_ref().map_or(0, length))
@@ -334,12 +336,17 @@ impl Memory {
         Self::new(Bounds { entries: 0, bytes: 0 })
     }
 
-    /// What is known of a token.
-    pub(crate) fn recall(&self, asker: Asker, token: &[u8], now: Timestamp) -> Option<Arc<Remembered>> {
+    /// What is read of what is known of a token.
+    pub(crate) fn recall<R>(
+        &self,
+        asker: Asker,
+        token: &[u8],
+        now: Timestamp,
+        read: impl Fn(&Arc<Remembered>) -> Option<R>,
+    ) -> Option<R> {
         let about = About { asker, token };
-        let usable = |remembered: &Arc<Remembered>| remembered.is_usable(now);
-        let find = |memory: &Bounded<_, _>| memory.find(&about, |found| Some(Arc::clone(found)).filter(usable));
-        find(&self.active).or_else(|| find(&self.others))
+        let read = |found: &Arc<Remembered>| if found.is_usable(now) { read(found) } else { None };
+        self.active.find(&about, read).or_else(|| self.others.find(&about, read))
     }
 
     /// A question begins.

@@ -178,9 +178,9 @@ impl BareJudge {
             Fact::Bad(reason) => Err(reason),
             Fact::Active(token) => self
                 .now
-                .map_or(Ok(()), |now| rules.is_current(token.stated(), now))
-                .and_then(|()| demand.satisfied_by(&token))
-                .map(|()| token),
+                .map_or(Ok(()), |now| rules.is_current(token.get().stated(), now))
+                .and_then(|()| demand.satisfied_by(token.get()))
+                .map(|()| token.hand_out()),
         })
     }
 

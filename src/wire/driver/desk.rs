@@ -189,7 +189,7 @@ impl Desk {
     ) -> (bool, Option<Told>) {
         let Question { token, proven } = question;
         // It may have been answered since it was found missing.
-        let known = self.memory.recall(self.standing.asker, token.octets(), now);
+        let known = self.memory.recall(self.standing.asker, token.octets(), now, |known| Some(Arc::clone(known)));
         let is_ahead = self.standing.ahead == Ahead::Yes && reply.is_none();
         // Whoever waits needs no newer one.
         if let Some(known) = known.as_ref().filter(|known| !is_ahead || !known.is_about_to_end(now)) {
