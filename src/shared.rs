@@ -23,7 +23,9 @@ pub(crate) enum Handle<T> {
 pub(crate) struct Lane<T>(Arc<T>);
 
 /// The further counts of a value that is handed out.
-pub(crate) struct Lanes<T>(OnceLock<Box<[OnceLock<Arc<Lane<T>>>; LANES]>>);
+pub(crate) struct Lanes<T>(OnceLock<Box<[Place<T>; LANES]>>);
+
+type Place<T> = OnceLock<Arc<Lane<T>>>;
 
 impl<T> Handle<T> {
     pub(crate) fn new(value: T) -> Self {

@@ -384,10 +384,11 @@ impl Memory {
             Fact::Active(_) => (&self.active, &self.others),
             Fact::Bad(_) => (&self.others, &self.active),
         };
-        there.remove(&About { asker: flight.key.asker, token: flight.key.token.octets() });
+        // In this order, so that nobody finds it in neither place.
         if !remembered.life.is_zero() {
             here.insert(flight.key.clone(), Arc::clone(&remembered));
         }
+        there.remove(&About { asker: flight.key.asker, token: flight.key.token.octets() });
         open.hand(flight.key.token, &remembered);
         Some(remembered)
     }
