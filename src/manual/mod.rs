@@ -31,6 +31,9 @@ pub mod survive_an_outage {}
 #[doc = include_str!("howto/dashboard.svg")]
 pub mod watch_it {}
 
+#[doc = include_str!("performance.md")]
+pub mod performance {}
+
 #[doc = include_str!("design.md")]
 pub mod design {}
 
