@@ -1,6 +1,8 @@
 //! From unverified to verified, the only way there is.
 
-use crate::jose::base64url::{self, Octets};
+use std::ptr;
+
+use crate::jose::base64url::{self, Room};
 use crate::jose::compact::{Typ, Unverified};
 use crate::jose::jwk::{KeyIdentity, VerificationKey};
 use crate::reason::Reason;
@@ -18,7 +20,7 @@ pub(crate) fn verify<'t, 'k>(
     token: &'t Unverified<'t>,
     keys: impl IntoIterator<Item = &'k VerificationKey>,
 ) -> Result<Verified<'t>, Reason> {
-    let mut room = Octets::new();
+    let mut room = Room::new();
     let signature = base64url::decode_into(token.signature, &mut room).ok_or(Reason::Malformed)?;
     let holds = |key: &&VerificationKey| {
         key.prepared_for(token.header.algorithm).is_some_and(|key| key.verify(token.signing_input, signature))
@@ -36,6 +38,11 @@ impl<'t> Verified<'t> {
     /// The header's `typ`.
     pub(crate) const fn typ(&self) -> &'t Typ {
         &self.token.header.typ
+    }
+
+    /// Whether it is this token that was verified.
+    pub(crate) fn is_of(&self, token: &Unverified<'_>) -> bool {
+        ptr::eq(self.token, token)
     }
 
     /// The payload's octets.
