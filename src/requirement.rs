@@ -24,7 +24,7 @@ pub struct Requirement {
 impl Requirement {
     /// Whether the token satisfies it.
     pub(crate) fn satisfied_by(&self, token: &AccessToken) -> Result<(), Reason> {
-        if self.scope.allows(|| token.scopes()) { Ok(()) } else { Err(Reason::InsufficientScope) }
+        if self.scope.allows(|scope| token.has_scope(scope)) { Ok(()) } else { Err(Reason::InsufficientScope) }
     }
 
     pub(crate) const fn demanded(&self) -> &Demanded {

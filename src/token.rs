@@ -145,7 +145,10 @@ impl AccessToken {
     /// Whether it carries this scope, compared whole and byte for byte (RFC 6749 s3.3).
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes().any(|granted| granted == scope)
+        match self.0.granted {
+            Some(Words::One(word)) => is_part(scope, self.0.claims.text(word)),
+            list => self.0.claims.texts(list).any(|granted| granted == scope),
+        }
     }
 
     /// Reads the claims into a type of yours, all of them: those that this crate knows, and those that it does not.
@@ -173,6 +176,20 @@ fn next_part<'t>(text: &mut &'t str) -> Option<&'t str> {
     Some(part)
 }
 
+/// Whether this is one of the parts between spaces of a text: found without taking the others off, in one look at each byte.
+fn is_part(part: &str, text: &str) -> bool {
+    let (part, text) = (part.as_bytes(), text.as_bytes());
+    let mut begins = true;
+    for (place, byte) in text.iter().enumerate() {
+        let found = if begins { text.get(place..).and_then(|rest| rest.strip_prefix(part)) } else { None };
+        if let Some([] | [b' ', ..]) = found {
+            return !part.is_empty() && !part.contains(&b' ');
+        }
+        begins = *byte == b' ';
+    }
+    false
+}
+
 /// The token's claims do not fit the type that they were read into.
 ///
 /// It tells where, and never what: the message of the reader quotes the value that did not fit, which is somebody's.
@@ -198,7 +215,25 @@ impl ClaimsError {
 
 #[cfg(test)]
 mod tests {
-    use super::next_part;
+    use super::{is_part, next_part};
+
+    fn words(longest: u32) -> impl Iterator<Item = String> {
+        let word = |length: u32, number: usize| {
+            (0..length).map(|place| b"ab "[number / 3_usize.pow(place) % 3] as char).collect()
+        };
+        (0..=longest).flat_map(move |length| (0..3_usize.pow(length)).map(move |number| word(length, number)))
+    }
+
+    #[test]
+    fn a_part_is_found_where_parting_finds_it() {
+        for text in words(6) {
+            let mut rest = &*text;
+            let parts: Vec<_> = std::iter::from_fn(|| next_part(&mut rest)).collect();
+            for part in words(3) {
+                assert_eq!(is_part(&part, &text), parts.contains(&&*part), "{part:?} in {text:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_text_is_parted_by_spaces_alone() {
