@@ -1,10 +1,24 @@
 //! base64url as JOSE wants it: no padding, no white space, one text for one value (RFC 7515 s2, RFC 4648 s3.5).
 
-use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
-use smallvec::SmallVec;
+use std::mem::MaybeUninit;
 
-/// Octets that are read and let go: headers and signatures, for which no memory is asked for unless they are unusually long.
-pub(crate) type Octets = SmallVec<[u8; 512]>;
+use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
+
+/// Room for octets that are read and let go, headers and signatures: no memory is asked for unless they are unusually long, and
+/// none is written to but by the decoder.
+pub(crate) struct Room {
+    near: [MaybeUninit<u8>; LONGEST_NEAR],
+    far: Vec<u8>,
+}
+
+/// In characters, of which each stands for less than an octet. The signature of a 4096-bit RSA key has 683.
+const LONGEST_NEAR: usize = 700;
+
+impl Room {
+    pub(crate) const fn new() -> Self {
+        Self { near: [MaybeUninit::uninit(); LONGEST_NEAR], far: Vec::new() }
+    }
+}
 
 /// The octets that the text stands for, or `None` if it is not canonical.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
@@ -12,10 +26,12 @@ pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The same, for octets that are not kept.
-pub(crate) fn decode_into<'o>(text: &[u8], room: &'o mut Octets) -> Option<&'o [u8]> {
-    // Three octets for four characters, so there is room.
-    room.resize(text.len().div_ceil(4).checked_mul(3)?, 0);
-    URL_SAFE_NO_PAD.decode(text, room.as_mut_slice().as_out()).ok().map(|octets| &*octets)
+pub(crate) fn decode_into<'r>(text: &[u8], room: &'r mut Room) -> Option<&'r [u8]> {
+    if text.len() <= LONGEST_NEAR {
+        return URL_SAFE_NO_PAD.decode(text, room.near.as_mut_slice().as_out()).ok().map(|octets| &*octets);
+    }
+    room.far = decode(text)?;
+    Some(&room.far)
 }
 
 /// The one text that stands for these octets.
@@ -42,7 +58,7 @@ mod tests {
     /// By either way, which must agree.
     fn decode(text: &[u8]) -> Option<Vec<u8>> {
         let octets = super::decode(text);
-        assert_eq!(octets.as_deref(), decode_into(text, &mut Octets::new()));
+        assert_eq!(octets.as_deref(), decode_into(text, &mut Room::new()));
         octets
     }
 
@@ -71,6 +87,16 @@ mod tests {
                     assert_eq!(decode(&text), None, "{wrong:#x} at {place} of {length} octets");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_long_is_read_as_what_is_short() {
+        for length in LONGEST_NEAR - 8..LONGEST_NEAR + 8 {
+            let text = "A".repeat(length);
+            let octets = decode(text.as_bytes());
+            assert_eq!(octets.map(|octets| octets.len()), (length % 4 != 1).then_some(length * 3 / 4), "{length}");
+            assert_eq!(decode(format!("{text}=").as_bytes()), None);
         }
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use crate::jose::algorithm::Algorithm;
-use crate::jose::base64url::{self, Octets};
+use crate::jose::base64url::{self, Room};
 use crate::jose::json::{self, Duplicates, Value};
 use crate::reason::Reason;
 
@@ -53,7 +53,7 @@ impl<'a> Unverified<'a> {
         let [header, payload, signature] = segments(token)?;
         let signing_input =
             token.get(..header.len().saturating_add(1).saturating_add(payload.len())).unwrap_or_default();
-        let mut room = Octets::new();
+        let mut room = Room::new();
         let header = base64url::decode_into(header, &mut room).ok_or(Reason::Malformed)?;
         Ok(Self { header: Header::read(header)?, signing_input, payload, signature })
     }

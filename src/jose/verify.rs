@@ -1,6 +1,6 @@
 //! From unverified to verified, the only way there is.
 
-use crate::jose::base64url::{self, Octets};
+use crate::jose::base64url::{self, Room};
 use crate::jose::compact::{Typ, Unverified};
 use crate::jose::jwk::VerificationKey;
 use crate::reason::Reason;
@@ -17,7 +17,7 @@ pub(crate) fn verify<'t, 'k>(
     token: &'t Unverified<'t>,
     keys: impl IntoIterator<Item = &'k VerificationKey>,
 ) -> Result<Verified<'t>, Reason> {
-    let mut room = Octets::new();
+    let mut room = Room::new();
     let signature = base64url::decode_into(token.signature, &mut room).ok_or(Reason::Malformed)?;
     let holds = keys
         .into_iter()
