@@ -1,7 +1,5 @@
 //! The claims of a payload, found in one pass and checked by type.
 
-use std::borrow::Cow;
-
 use crate::claims::numeric_date;
 use crate::jose::json::{self, Array, Duplicates, Text, Value};
 use crate::reason::Reason;
@@ -15,6 +13,12 @@ pub(crate) struct ClaimNames {
     pub(crate) scope: Option<Box<str>>,
     /// The claim that names the audience, instead of `aud`.
     pub(crate) audience: Option<Box<str>>,
+}
+
+impl ClaimNames {
+    const fn are_given(&self) -> bool {
+        self.scope.is_some() || self.audience.is_some()
+    }
 }
 
 /// The claims of one token. The payload is kept; what is known is found in it, and the rest is read on demand.
@@ -61,6 +65,12 @@ pub(crate) struct Word {
     length: u32,
 }
 
+impl Word {
+    fn between(start: usize, end: usize) -> Self {
+        Self { start: narrow(start), length: narrow(end.wrapping_sub(start)) }
+    }
+}
+
 /// A claim that is one string or a list of strings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Words {
@@ -86,19 +96,7 @@ const LONGEST: usize = 1 << 31;
 impl Claims {
     /// Reads a payload, or an answer of the issuer. Its place is after the signature: see `jose::verify`.
     pub(crate) fn read(payload: Vec<u8>, names: &ClaimNames) -> Result<Self, Reason> {
-        let payload = String::from_utf8(payload).map_err(|_| Reason::Malformed)?;
-        if payload.len() > LONGEST {
-            return Err(Reason::Malformed);
-        }
-        let mut reader = Reader { payload: &payload, claims: Self::empty(), wrong: false };
-        json::object_of_text(&payload, CLAIM_LIMITS, |name, value| reader.member(name, value, names))
-            .map_err(|_| Reason::Malformed)?;
-        if reader.wrong {
-            return Err(Reason::MalformedClaim);
-        }
-        let mut claims = reader.claims;
-        claims.payload = payload;
-        Ok(claims)
+        Found::read(payload, names, |_, _| ())?.into_claims()
     }
 
     const fn empty() -> Self {
@@ -142,7 +140,7 @@ impl Claims {
 
     /// The words of a claim.
     pub(crate) fn texts(&self, words: Option<Words>) -> impl Iterator<Item = &str> {
-        let (one, list) = match words {
+        let (mut one, list) = match words {
             None => (None, &[][..]),
             Some(Words::One(word)) => (Some(word), &[][..]),
             Some(Words::List { start, length }) => {
@@ -150,69 +148,113 @@ impl Claims {
                 (None, self.elements.get(start..start.saturating_add(widen(length))).unwrap_or_default())
             }
         };
-        one.into_iter().chain(list.iter().copied()).map(|word| self.text(word))
+        let mut list = list.iter();
+        std::iter::from_fn(move || one.take().or_else(|| list.next().copied()).map(|word| self.text(word)))
     }
 }
 
-struct Reader<'p> {
-    payload: &'p str,
-    claims: Claims,
+/// What was found in a payload, of the right type or not.
+pub(crate) struct Found {
+    pub(crate) claims: Claims,
+    /// The length of the payload.
+    length: usize,
+    /// A claim is not of its type.
     wrong: bool,
 }
 
-impl<'p> Reader<'p> {
-    fn member(&mut self, name: &str, value: Value<'p>, names: &ClaimNames) {
-        match name {
-            "iss" => self.claims.issuer = self.string(value),
-            "sub" => self.claims.subject = self.subject(value),
-            "client_id" => self.claims.client_id = self.filled_string(value),
-            "jti" => self.claims.jwt_id = self.filled_string(value),
-            // A session that is no text is none that can be denied, and no reason to refuse what never had to have one.
-            "sid" if matches!(value, Value::String(_)) => self.claims.session_id = self.string(value),
-            "aud" => self.claims.audience = self.words(value),
-            "exp" => self.claims.expires_at = self.date(value),
-            "nbf" => self.claims.not_before = self.date(value),
-            "iat" => self.claims.issued_at = self.date(value),
-            "auth_time" => self.wrong |= self.date(value).is_none(),
-            "acr" => self.wrong |= self.string(value).is_none(),
-            "amr" => self.wrong |= !matches!(value, Value::Array(list) if list.strings().is_some()),
-            "scope" => self.scope(value),
-            "scp" => self.claims.scp = self.words(value),
-            "cnf" => {
-                self.claims.is_bound = true;
-                self.wrong |= !matches!(value, Value::Object(_));
-            }
-            // OpenID Connect Core s2 and s3.3.2.11, RFC 8417 s2.2, RFC 9449 s4.2: an ID token, an event, a proof.
-            "nonce" | "at_hash" | "c_hash" | "s_hash" | "events" | "htm" | "htu" => self.claims.is_other_kind = true,
-            // Amazon Cognito says here which of its tokens it is.
-            "token_use" => self.claims.is_other_kind |= !is_string(value, |kind| kind == "access"),
-            // Keycloak says it in the payload.
-            "typ" => self.claims.is_other_kind |= is_string(value, is_other_kind_of_keycloak),
-            _ => {}
+impl Found {
+    /// Reads all of a payload. `seen` is told of each claim after it was read.
+    #[inline]
+    pub(crate) fn read(
+        payload: Vec<u8>,
+        names: &ClaimNames,
+        mut seen: impl FnMut(&[u8], &Claims),
+    ) -> Result<Self, Reason> {
+        let payload = String::from_utf8(payload).map_err(|_| Reason::Malformed)?;
+        if payload.len() > LONGEST {
+            return Err(Reason::Malformed);
         }
-        if names.scope.as_deref() == Some(name) {
+        let mut found = Self { claims: Claims::empty(), length: payload.len(), wrong: false };
+        let has_names = names.are_given();
+        json::object_of_text(&payload, CLAIM_LIMITS, |name, value| {
+            if has_names {
+                found.named(name, value, names);
+            }
+            found.member(name, value);
+            seen(name, &found.claims);
+        })
+        .map_err(|_| Reason::Malformed)?;
+        found.claims.payload = payload;
+        Ok(found)
+    }
+
+    /// The claims, if each that has a type is of it.
+    pub(crate) fn into_claims(self) -> Result<Claims, Reason> {
+        if self.wrong { Err(Reason::MalformedClaim) } else { Ok(self.claims) }
+    }
+
+    fn named(&mut self, name: &[u8], value: &Value<'_>, names: &ClaimNames) {
+        let is = |named: &Option<Box<str>>| named.as_deref().is_some_and(|named| named.as_bytes() == name);
+        if is(&names.scope) {
             self.claims.other_scope = self.words(value);
         }
-        if names.audience.as_deref() == Some(name) {
+        if is(&names.audience) {
             self.claims.other_audience = self.words(value);
         }
     }
 
-    fn word(&mut self, text: Text<'p>) -> Word {
-        let (start, length) = match text.decoded() {
-            Cow::Borrowed(text) => (text.as_ptr().addr().saturating_sub(self.payload.as_ptr().addr()), text.len()),
-            Cow::Owned(text) => {
-                let start = self.payload.len().saturating_add(self.claims.decoded.len());
-                self.claims.decoded.push_str(&text);
-                (start, text.len())
+    fn member(&mut self, name: &[u8], value: &Value<'_>) {
+        match name {
+            b"iss" => self.claims.issuer = self.string(value),
+            b"sub" => self.claims.subject = self.subject(value),
+            b"client_id" => self.claims.client_id = self.filled_string(value),
+            b"jti" => self.claims.jwt_id = self.filled_string(value),
+            // A session that is no text is none that can be denied, and no reason to refuse what never had to have one.
+            b"sid" if matches!(value, Value::String(_)) => self.claims.session_id = self.string(value),
+            b"aud" => self.claims.audience = self.words(value),
+            b"exp" => self.claims.expires_at = self.date(value),
+            b"nbf" => self.claims.not_before = self.date(value),
+            b"iat" => self.claims.issued_at = self.date(value),
+            b"auth_time" => self.wrong |= self.date(value).is_none(),
+            b"acr" => self.wrong |= self.string(value).is_none(),
+            b"amr" => self.wrong |= !matches!(value, Value::Array(list) if list.strings().is_some()),
+            b"scope" => self.scope(value),
+            b"scp" => self.claims.scp = self.words(value),
+            b"cnf" => {
+                self.claims.is_bound = true;
+                self.wrong |= !matches!(value, Value::Object(_));
             }
-        };
-        Word { start: narrow(start), length: narrow(length) }
+            // OpenID Connect Core s2 and s3.3.2.11, RFC 8417 s2.2, RFC 9449 s4.2: an ID token, an event, a proof.
+            b"nonce" | b"at_hash" | b"c_hash" | b"s_hash" | b"events" | b"htm" | b"htu" => {
+                self.claims.is_other_kind = true
+            }
+            // Amazon Cognito says here which of its tokens it is.
+            b"token_use" => self.claims.is_other_kind |= !is_string(value, |kind| kind == "access"),
+            // Keycloak says it in the payload.
+            b"typ" => self.claims.is_other_kind |= is_string(value, is_other_kind_of_keycloak),
+            _ => {}
+        }
     }
 
-    fn string(&mut self, value: Value<'p>) -> Option<Word> {
+    #[inline]
+    fn word(&mut self, text: Text<'_>) -> Word {
+        match text.place() {
+            Some((start, end)) => Word::between(start, end),
+            None => self.decoded_word(text),
+        }
+    }
+
+    #[cold]
+    fn decoded_word(&mut self, text: Text<'_>) -> Word {
+        let (decoded, before) = (&mut self.claims.decoded, self.length);
+        let start = before.saturating_add(decoded.len());
+        text.append_to(decoded);
+        Word::between(start, before.saturating_add(decoded.len()))
+    }
+
+    fn string(&mut self, value: &Value<'_>) -> Option<Word> {
         match value {
-            Value::String(text) => Some(self.word(text)),
+            Value::String(text) => Some(self.word(*text)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
                 self.wrong = true;
                 None
@@ -221,45 +263,45 @@ impl<'p> Reader<'p> {
     }
 
     /// A string that names somebody or something, which an empty one does not.
-    fn filled_string(&mut self, value: Value<'p>) -> Option<Word> {
-        self.wrong |= is_string(value, str::is_empty);
+    fn filled_string(&mut self, value: &Value<'_>) -> Option<Word> {
+        self.wrong |= matches!(value, Value::String(text) if text.is_empty());
         self.string(value)
     }
 
     /// A list in `scope` grants nothing unless the settings name the claim (RFC 9068 s2.2.3: a string).
-    fn scope(&mut self, value: Value<'p>) {
+    fn scope(&mut self, value: &Value<'_>) {
         self.claims.names_scope = true;
         if !matches!(value, Value::Array(_)) {
             self.claims.scope = self.string(value).map(Words::One);
         }
     }
 
-    fn subject(&mut self, value: Value<'p>) -> Subject {
+    fn subject(&mut self, value: &Value<'_>) -> Subject {
         match value {
             Value::Null => Subject::Null,
             _ => self.filled_string(value).map_or(Subject::Absent, Subject::Given),
         }
     }
 
-    fn words(&mut self, value: Value<'p>) -> Option<Words> {
+    fn words(&mut self, value: &Value<'_>) -> Option<Words> {
         match value {
-            Value::Array(list) => self.list(list),
+            Value::Array(list) => self.list(*list),
             _ => self.string(value).map(Words::One),
         }
     }
 
     /// A list counts only if every element is a string (RFC 7519 s4.1.3).
-    fn list(&mut self, list: Array<'p>) -> Option<Words> {
+    fn list(&mut self, list: Array<'_>) -> Option<Words> {
         let start = self.claims.elements.len();
         for value in list.values() {
-            let word = self.string(value)?;
+            let word = self.string(&value)?;
             self.claims.elements.push(word);
         }
         let length = self.claims.elements.len().saturating_sub(start);
         Some(Words::List { start: narrow(start), length: narrow(length) })
     }
 
-    fn date(&mut self, value: Value<'p>) -> Option<i64> {
+    fn date(&mut self, value: &Value<'_>) -> Option<i64> {
         let date = match value {
             Value::Number(number) => numeric_date::parse(number),
             Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
@@ -269,10 +311,34 @@ impl<'p> Reader<'p> {
     }
 }
 
-fn is_string(value: Value<'_>, holds: impl Fn(&str) -> bool) -> bool {
+fn is_string(value: &Value<'_>, holds: impl Fn(&str) -> bool) -> bool {
     matches!(value, Value::String(text) if holds(&text.decoded()))
 }
 
 fn is_other_kind_of_keycloak(kind: &str) -> bool {
     ["ID", "Refresh", "Offline", "Logout"].iter().any(|other| kind.eq_ignore_ascii_case(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_read_the_same_however_they_are_written() {
+        let plain = r#"{"iss":"me","aud":["one","two"],"scope":"a b","roles":["c","d"],"sub":"you"}"#;
+        let escaped =
+            r#"{"iss":"m\u0065","aud":["\u006fne","two"],"scope":"a\u0020b","roles":["c","\u0064"],"sub":"you"}"#;
+        let names = ClaimNames { scope: Some("roles".into()), audience: Some("aud".into()) };
+        for payload in [plain, escaped] {
+            let claims = Claims::read(payload.into(), &names).unwrap();
+            let texts = |words| claims.texts(words).collect::<Vec<_>>();
+            assert_eq!(claims.issuer.map(|word| claims.text(word)), Some("me"));
+            assert_eq!(texts(claims.audience), ["one", "two"]);
+            assert_eq!(texts(claims.other_audience), ["one", "two"]);
+            assert_eq!(texts(claims.scope), ["a b"]);
+            assert_eq!(texts(claims.other_scope), ["c", "d"]);
+            assert!(matches!(claims.subject, Subject::Given(word) if claims.text(word) == "you"));
+            assert_eq!(claims.payload(), payload);
+        }
+    }
 }

@@ -1,12 +1,10 @@
 //! A compact JWS, taken apart and not yet believed (RFC 7515 s7.1).
 
-use std::borrow::Cow;
-
 use smallvec::SmallVec;
 
 use crate::jose::algorithm::Algorithm;
 use crate::jose::base64url::{self, Room};
-use crate::jose::json::{self, Duplicates, Value};
+use crate::jose::json::{self, Duplicates, Text, Value};
 use crate::reason::Reason;
 
 const HEADER_LIMITS: json::Limits = json::Limits { depth: 16, members: 64, duplicates: Duplicates::Refused };
@@ -80,6 +78,10 @@ pub(crate) fn has_header(token: &[u8]) -> bool {
     header.starts_with(b"{") && header.ends_with(b"}")
 }
 
+fn short_name(kid: &str) -> Result<SmallVec<[u8; 48]>, Reason> {
+    if kid.len() <= MAX_KID { Ok(SmallVec::from_slice(kid.as_bytes())) } else { Err(Reason::Malformed) }
+}
+
 /// A header member that may be absent, and is of its type if it is there.
 enum Member<T> {
     Absent,
@@ -95,27 +97,28 @@ impl Header {
         let mut cty = Member::Absent;
         let mut encrypted = false;
         let mut extended = false;
-        json::object(document, HEADER_LIMITS, |name, value| match name {
-            "alg" => alg = string(value),
-            "kid" => kid = string(value),
-            "typ" => typ = string(value),
-            "cty" => cty = string(value),
-            "enc" => encrypted = true,
+        let text = std::str::from_utf8(document).map_err(|_| Reason::Malformed)?;
+        json::object_of_text(text, HEADER_LIMITS, |name, value| match name {
+            b"alg" => alg = string(value),
+            b"kid" => kid = string(value),
+            b"typ" => typ = string(value),
+            b"cty" => cty = string(value),
+            b"enc" => encrypted = true,
             // RFC 7515 s4.1.11 and RFC 7797 s7: no extension is understood here, so none may be demanded. `zip` has a
             // meaning in a JWE alone (RFC 7516 s4.1.3).
-            "crit" | "b64" | "zip" => extended = true,
+            b"crit" | b"b64" | b"zip" => extended = true,
             _ => {}
         })
         .map_err(|_| Reason::Malformed)?;
         let Member::Given(alg) = alg else { return Err(Reason::Malformed) };
         let kid = match kid {
             Member::Absent => None,
-            Member::Given(kid) if kid.len() <= MAX_KID => Some(SmallVec::from_slice(kid.as_bytes())),
-            Member::Given(_) | Member::Wrong => return Err(Reason::Malformed),
+            Member::Given(kid) => Some(short_name(&kid.decoded())?),
+            Member::Wrong => return Err(Reason::Malformed),
         };
         let typ = match typ {
             Member::Absent => Typ::Absent,
-            Member::Given(typ) => Typ::read(&typ),
+            Member::Given(typ) => Typ::read(&typ.decoded()),
             Member::Wrong => return Err(Reason::Malformed),
         };
         if encrypted {
@@ -127,10 +130,10 @@ impl Header {
         // RFC 7519 s5.2: the payload would be another token, not claims.
         match cty {
             Member::Absent => {}
-            Member::Given(cty) if !media_type(&cty).eq_ignore_ascii_case("jwt") => {}
+            Member::Given(cty) if !media_type(&cty.decoded()).eq_ignore_ascii_case("jwt") => {}
             Member::Given(_) | Member::Wrong => return Err(Reason::Malformed),
         }
-        let algorithm = Algorithm::from_name(&alg).ok_or(Reason::AlgorithmRefused)?;
+        let algorithm = Algorithm::from_name(&alg.decoded()).ok_or(Reason::AlgorithmRefused)?;
         Ok(Self { algorithm, kid, typ })
     }
 
@@ -140,9 +143,10 @@ impl Header {
     }
 }
 
-fn string(value: Value<'_>) -> Member<Cow<'_, str>> {
+#[inline]
+const fn string<'a>(value: &Value<'a>) -> Member<Text<'a>> {
     match value {
-        Value::String(text) => Member::Given(text.decoded()),
+        Value::String(text) => Member::Given(*text),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Member::Wrong,
     }
 }

@@ -148,3 +148,118 @@ proptest! {
         prop_assert_eq!(plain_length(&text), text.iter().position(special).unwrap_or(text.len()));
     }
 }
+
+use super::words::{is_plain, next_quote, next_quote_nearby};
+
+/// The members of a document whose values are strings, or `None`.
+fn strings(document: &str) -> Option<Vec<(String, String)>> {
+    let mut seen = Vec::new();
+    object(document.as_bytes(), LIMITS, |name, value| {
+        let Value::String(text) = value else { panic!("{value:?}") };
+        assert!(text.place().is_none_or(|(start, end)| document[start..end] == *text.decoded()));
+        seen.push((name.to_owned(), text.decoded().into_owned()));
+    })
+    .ok()?;
+    Some(seen)
+}
+
+/// What stands in a document that is all plain is read by other code than what has an escape somewhere.
+#[test]
+fn strings_of_every_length_read_the_same_in_plain_documents_and_in_others() {
+    for length in 0..40 {
+        for letter in ["x", "\u{e9}", "\u{1f600}"] {
+            let text = letter.repeat(length);
+            let member = (text.clone(), text.clone());
+            let plain = format!(r#"{{"{text}":"{text}"}}"#);
+            assert!(is_plain(plain.as_bytes()));
+            assert_eq!(strings(&plain), Some(vec![member.clone()]));
+            let more = format!(r#" {{"{text}" :	"{text}" , "\u0061-":"\n"}} "#);
+            assert!(!is_plain(more.as_bytes()));
+            assert_eq!(strings(&more), Some(vec![member, ("a-".to_owned(), "\n".to_owned())]));
+        }
+    }
+}
+
+#[test]
+fn whatever_ends_or_spoils_a_string_is_seen_at_every_place() {
+    for length in 1..40 {
+        for place in 0..length {
+            let with = |spoiler: &str| {
+                let mut text = "x".repeat(length);
+                text.replace_range(place..=place, spoiler);
+                [format!(r#"{{"a":"{text}"}}"#), format!(r#"{{"{text}":"a"}}"#)]
+            };
+            for spoiler in ["\"", "\0", "\x1f", "\n", "\\", "\\x", "\\u", "\\ud800"] {
+                for document in with(spoiler) {
+                    assert_eq!(strings(&document), None, "{document:?}");
+                }
+            }
+            for (escape, letter) in [("\\\"", '"'), ("\\\\", '\\'), ("\\u001f", '\x1f'), ("\x7f", '\x7f')] {
+                let [value, name] = with(escape).map(|document| strings(&document).unwrap().remove(0));
+                assert_eq!((&value.1, &value.0), (&name.0, &name.1));
+                assert_eq!(value.1.chars().nth(place), Some(letter));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_looked_at_in_words_is_found_wherever_it_stands() {
+    for length in 0..64 {
+        let none = "x1".repeat(length);
+        let none = none.as_bytes().get(..length).unwrap();
+        assert_eq!((next_quote(none, 0), next_quote_nearby(none, 0)), (None, None));
+        for place in 0..length {
+            for others in [&b""[..], b"\"", b"\x23\x21", b"\xa2\xff"] {
+                let mut text = none.to_vec();
+                text[place] = b'"';
+                text[place + 1..].iter_mut().zip(others.iter().cycle()).for_each(|(byte, other)| *byte = *other);
+                for start in 0..=place {
+                    assert_eq!(next_quote(&text, start), Some(place));
+                    assert_eq!(next_quote_nearby(&text, start), Some(place));
+                }
+                assert!(others == b"\"" || next_quote(&text, place + 1).is_none());
+            }
+        }
+        assert_eq!((next_quote(none, length + 1), next_quote_nearby(none, length + 1)), (None, None));
+    }
+}
+
+/// A name is met again whether it is written with escapes or not, among few names and among many.
+#[test]
+fn a_name_that_stands_twice_is_found_in_whatever_form() {
+    for others in [0, 1, 22, 23, 24, 30, 31, 32, 33, 60] {
+        let others: Vec<_> = (0..others).map(|n| format!(r#""a{n}":0"#)).collect();
+        let forms = [r#""key":1"#, r#""\u006bey":2"#, r#""k\u0065y":3"#];
+        for (at, first) in forms.iter().enumerate() {
+            let once = [&others[..], &[(*first).to_owned()]].concat().join(",");
+            assert!(read(format!("{{{once}}}").as_bytes()).is_ok());
+            assert!(read(format!(r#"{{"b":{{{once}}},{once}}}"#).as_bytes()).is_ok(), "each object for itself");
+            assert!(read(format!(r#"{{{once},"b":[{{{once}}},{{{once}}}]}}"#).as_bytes()).is_ok());
+            for second in forms {
+                assert!(read(format!("{{{second},{once}}}").as_bytes()).is_err(), "{at}");
+                assert!(read(format!("{{{once},{second}}}").as_bytes()).is_err(), "{at}");
+                assert!(read(format!(r#"{{"b":{{"c":0}},{once},"d":[{{{once},{second}}}]}}"#).as_bytes()).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn elements_are_where_the_document_has_them() {
+    for escape in ["", r#""\n","#] {
+        let document = format!(r#"{{"a" : [{escape} "one" ,"two",[ "three"]]}}"#);
+        object(document.as_bytes(), LIMITS, |_, value| {
+            let Value::Array(list) = value else { panic!("{value:?}") };
+            let places = list.values().filter_map(|value| match value {
+                Value::String(text) => text.place(),
+                Value::Array(inner) => inner.strings().map(|inner| (0, inner.len())),
+                _ => None,
+            });
+            let texts: Vec<_> =
+                places.filter(|(start, _)| *start > 0).map(|(start, end)| &document[start..end]).collect();
+            assert_eq!(texts, ["one", "two"]);
+        })
+        .unwrap();
+    }
+}
