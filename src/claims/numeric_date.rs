@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 
 /// 9999-12-31T23:59:59Z. A date beyond it is a mistake or an attack; no token is meant to live that long.
-const LATEST: i128 = 253_402_300_799_000;
+const LATEST: i64 = 253_402_300_799_000;
 
 /// RFC 7519 s4.1.4: valid while now < exp + leeway. Dates are in milliseconds since 1970.
 pub(crate) fn has_expired(expires_at: i64, leeway: Duration, now: Timestamp) -> bool {
@@ -22,19 +22,41 @@ pub(crate) fn millis(span: Duration) -> i64 {
 pub(crate) fn parse(number: &str) -> Option<i64> {
     // Nearly every date is a plain number of seconds.
     match plain_seconds(number) {
-        Some(seconds) => seconds.checked_mul(1000).filter(|millis| i128::from(*millis) <= LATEST),
+        Some(seconds) => Some(seconds.saturating_mul(1000)).filter(|millis| *millis <= LATEST),
         None => parse_any(number),
     }
 }
 
 /// At most twelve digits and nothing else.
 fn plain_seconds(number: &str) -> Option<i64> {
-    let digit = |byte: u8| Some(byte.wrapping_sub(b'0')).filter(|digit| *digit < 10).map(i64::from);
-    let add = |seconds: i64, byte| digit(byte).map(|digit| seconds.wrapping_mul(10).wrapping_add(digit));
-    let is_short = (1..=12).contains(&number.len());
-    if is_short { number.bytes().try_fold(0, add) } else { None }
+    let add = |seconds: i64, byte: &u8| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| seconds.wrapping_mul(10).wrapping_add(i64::from(digit)))
+    };
+    match number.as_bytes().split_first_chunk() {
+        Some((first, rest)) if rest.len() <= 4 => rest.iter().try_fold(eight_digits(*first)?, add),
+        Some(_) => None,
+        None if number.is_empty() => None,
+        None => number.as_bytes().iter().try_fold(0, add),
+    }
 }
 
+/// The number that eight digits are, all at once: neighbours are joined to pairs, pairs to fours, and fours to the whole.
+fn eight_digits(text: [u8; 8]) -> Option<i64> {
+    let each = |byte: u8| u64::from_le_bytes([byte; 8]);
+    let digits = u64::from_le_bytes(text) ^ each(b'0');
+    // Adding 0x76 to a byte sets its high bit from ten on, if it was not set.
+    if (digits.wrapping_add(each(0x76)) | digits) & each(0x80) != 0 {
+        return None;
+    }
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00FF_00FF_00FF_00FF;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_FFFF_0000_FFFF;
+    let whole = fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xFFFF_FFFF;
+    i64::try_from(whole).ok()
+}
+
+#[cold]
+#[inline(never)]
 fn parse_any(number: &str) -> Option<i64> {
     let (mantissa, exponent) = match number.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()),
@@ -61,7 +83,7 @@ fn parse_any(number: &str) -> Option<i64> {
         (None, false) => return None,
         (None, true) => 0,
     };
-    if millis <= LATEST { i64::try_from(millis).ok() } else { None }
+    i64::try_from(millis).ok().filter(|millis| *millis <= LATEST)
 }
 
 #[cfg(test)]
@@ -106,5 +128,25 @@ mod tests {
         ] {
             assert_eq!((parse(text), super::parse_any(text)), (None, None), "{text}");
         }
+    }
+
+    /// A whole number of some digits is read by other code than any other number.
+    #[test]
+    fn a_number_of_any_length_reads_the_same_either_way() {
+        for length in 1..=14_usize {
+            for digits in ["1234567890", "9999999999", "0000000001", "2534023007"] {
+                let text = digits.repeat(2).get(..length).unwrap().to_owned();
+                assert_eq!(parse(&text), super::parse_any(&text), "{text}");
+                assert_eq!(parse(&text).is_some(), text.parse::<u64>().unwrap() <= 253_402_300_799, "{text}");
+                for place in 0..length {
+                    for other in ["/", ":", "-", "+", ".", "e", " ", "\u{e9}"] {
+                        let mut text = text.clone();
+                        text.replace_range(place..=place, other);
+                        assert_eq!(super::plain_seconds(&text), None, "{text}");
+                    }
+                }
+            }
+        }
+        assert_eq!(super::plain_seconds(""), None);
     }
 }
