@@ -179,7 +179,7 @@ impl Asking<'_> {
         let token = Unverified::parse(self.octets)?;
         // RFC 8725 s3.8: whose token it says it is; among those that are trusted.
         let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
-        let issuer = trusted.route(&token, resolved.as_deref().map(|table| &**table), supply, now)?;
+        let (issuer, hint) = trusted.route(&token, resolved.as_deref().map(|table| &**table), supply, now)?;
         if issuer.judged_by == JudgedBy::Introspection {
             return self.unproven(issuer).map_err(|stop| stop.unless_expired(&token, trusted.leeway, now));
         }
@@ -197,7 +197,11 @@ impl Asking<'_> {
             Proof::BadSignature => return Err(unproven.bad_signature()),
         };
         // Claims are believed only now. RFC 7519 s4, RFC 9068 s4.
-        let claims = Claims::read(verified.payload()?, &issuer.rules.names)?;
+        let names = &issuer.rules.names;
+        let claims = match hint {
+            Some(hint) => hint.believed(&verified, names)?,
+            None => Claims::read(verified.payload()?, names)?,
+        };
         let accepted = issuer.rules.accept(claims, verified.typ(), now)?;
         let token = AccessToken::new(accepted, &issuer.rules);
         if issuer.judged_by == JudgedBy::Keys {
@@ -272,20 +276,20 @@ impl Trusted {
     /// The issuer that the token names. Where only one is trusted the name is not read here: its own keys and rules judge it.
     fn route<'t>(
         &'t self,
-        token: &Unverified<'_>,
+        token: &'t Unverified<'t>,
         resolved: Option<&'t Table>,
         supply: Option<&Supply>,
         now: Timestamp,
-    ) -> Result<&'t TrustedIssuer, Stop> {
+    ) -> Result<(&'t TrustedIssuer, Option<Hint<'t>>), Stop> {
         if let ([only], None) = (&*self.issuers, resolved) {
-            return Ok(only);
+            return Ok((only, None));
         }
         let hint = Hint::read(token)?;
         if let Some(issuer) = self.issuers.iter().find(|issuer| hint.names(issuer.rules.issuer.as_str())) {
-            return Ok(issuer);
+            return Ok((issuer, Some(hint)));
         }
         match resolved.map(|resolved| resolved.find(hint.issuer(), now)) {
-            Some(Entry::Trusted(issuer)) => Ok(issuer),
+            Some(Entry::Trusted(issuer)) => Ok((issuer, Some(hint))),
             Some(Entry::Refused) | None => Err(Reason::UntrustedIssuer.into()),
             // Nobody is asked about a token that no issuer could save.
             Some(Entry::Unknown) if hint.is_expired(now, self.leeway) => Err(Reason::Expired.into()),

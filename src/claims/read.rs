@@ -188,6 +188,17 @@ impl Found {
         Ok(found)
     }
 
+    /// The same with the claims that an issuer's settings name, which were not known before.
+    pub(crate) fn and_named(mut self, names: &ClaimNames) -> Result<Self, Reason> {
+        if names.are_given() {
+            let payload = std::mem::take(&mut self.claims.payload);
+            json::object_of_text(&payload, CLAIM_LIMITS, |name, value| self.named(name, value, names))
+                .map_err(|_| Reason::Malformed)?;
+            self.claims.payload = payload;
+        }
+        Ok(self)
+    }
+
     /// The claims, if each that has a type is of it.
     pub(crate) fn into_claims(self) -> Result<Claims, Reason> {
         if self.wrong { Err(Reason::MalformedClaim) } else { Ok(self.claims) }

@@ -1,5 +1,7 @@
 //! From unverified to verified, the only way there is.
 
+use std::ptr;
+
 use crate::jose::base64url::{self, Room};
 use crate::jose::compact::{Typ, Unverified};
 use crate::jose::jwk::VerificationKey;
@@ -30,6 +32,11 @@ impl<'t> Verified<'t> {
     /// The header's `typ`.
     pub(crate) const fn typ(&self) -> &'t Typ {
         &self.token.header.typ
+    }
+
+    /// Whether it is this token that was verified.
+    pub(crate) fn is_of(&self, token: &Unverified<'_>) -> bool {
+        ptr::eq(self.token, token)
     }
 
     /// The payload's octets.
