@@ -116,7 +116,8 @@ impl AccessToken {
             Some(Words::One(word)) => (self.0.claims.text(word), None),
             list => ("", list),
         };
-        parted(text).chain(self.0.claims.texts(list))
+        let (mut rest, mut elements) = (text, self.0.claims.texts(list));
+        std::iter::from_fn(move || next_part(&mut rest).or_else(|| elements.next()))
     }
 
     /// Whether it carries this scope, compared whole and byte for byte (RFC 6749 s3.3).
@@ -141,16 +142,13 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// The parts of a text between spaces. They are short, so that looking at byte after byte is quickest.
-fn parted(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        rest = rest.trim_start_matches(' ');
-        let end = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
-        let (part, after) = rest.split_at_checked(end)?;
-        rest = after;
-        (!part.is_empty()).then_some(part)
-    })
+/// Takes the next of the parts between spaces off a text. They are short, so that looking at byte after byte is quickest.
+fn next_part<'t>(text: &mut &'t str) -> Option<&'t str> {
+    let start = text.bytes().position(|byte| byte != b' ')?;
+    let from = text.get(start..)?;
+    let (part, rest) = from.split_at_checked(from.bytes().position(|byte| byte == b' ').unwrap_or(from.len()))?;
+    *text = rest;
+    Some(part)
 }
 
 /// The token's claims do not fit the type that they were read into.
@@ -173,5 +171,24 @@ impl ClaimsError {
             Category::Io => "not readable",
         };
         Self { kind, line: fault.line(), column: fault.column() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_part;
+
+    #[test]
+    fn a_text_is_parted_by_spaces_alone() {
+        for (text, parts) in [
+            ("", &[][..]),
+            (" ", &[]),
+            ("a", &["a"]),
+            (" a  bc ", &["a", "bc"]),
+            ("a\tb \u{e9} c\u{a0}d", &["a\tb", "\u{e9}", "c\u{a0}d"]),
+        ] {
+            let mut rest = text;
+            assert_eq!(std::iter::from_fn(|| next_part(&mut rest)).collect::<Vec<_>>(), parts, "{text:?}");
+        }
     }
 }
