@@ -98,7 +98,27 @@ impl Algorithm {
     /// The algorithm of that registered name, compared byte for byte (RFC 8725 s3.1).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+        Some(match name.as_bytes() {
+            b"RS256" => Self::Rs256,
+            b"RS384" => Self::Rs384,
+            b"RS512" => Self::Rs512,
+            b"PS256" => Self::Ps256,
+            b"PS384" => Self::Ps384,
+            b"PS512" => Self::Ps512,
+            b"ES256" => Self::Es256,
+            b"ES384" => Self::Es384,
+            b"ES512" => Self::Es512,
+            b"ES256K" => Self::Es256k,
+            b"EdDSA" => Self::EdDsa,
+            b"Ed25519" => Self::Ed25519,
+            b"HS256" => Self::Hs256,
+            b"HS384" => Self::Hs384,
+            b"HS512" => Self::Hs512,
+            b"ML-DSA-44" => Self::MlDsa44,
+            b"ML-DSA-65" => Self::MlDsa65,
+            b"ML-DSA-87" => Self::MlDsa87,
+            _ => return None,
+        })
     }
 
     /// Whether this is an HMAC, whose verifying key is its signing key.
