@@ -385,7 +385,7 @@ pub(crate) fn prove<'t>(token: &'t Unverified<'t>, held: &Held, now: Timestamp) 
     if !held.is_usable(now) {
         return Ok(Proof::NoKeys);
     }
-    match held.keys.candidates(token.header.kid(), token.header.algorithm) {
+    match held.keys.candidates(token.header.kid_octets(), token.header.algorithm) {
         Candidates::Named(key) => match verify(token, [key]) {
             Err(Reason::BadSignature) => Ok(Proof::BadSignature),
             proof => proof.map(Proof::Holds),

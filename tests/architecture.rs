@@ -80,7 +80,7 @@ const DOORS: [(&str, Door); 29] = [
     ("hyper", In(&["testing"])),
     ("hyper_util", In(&["testing"])),
     ("jsonwebtoken", In(&["jose/crypto", "testing"])),
-    ("memchr", In(&["jose"])),
+    ("memchr", In(&["jose", "token"])),
     ("metrics", In(&["metrics_observer"])),
     ("pin_project_lite", In(&["tower"])),
     ("reqwest", In(&["wire/reqwest"])),

@@ -95,6 +95,7 @@ const LONGEST: usize = 1 << 31;
 
 impl Claims {
     /// Reads a payload, or an answer of the issuer. Its place is after the signature: see `jose::verify`.
+    #[inline(always)]
     pub(crate) fn read(payload: Vec<u8>, names: &ClaimNames) -> Result<Self, Reason> {
         Found::read(payload, names, |_, _| ())?.into_claims()
     }
@@ -200,6 +201,7 @@ impl Found {
     }
 
     /// The claims, if each that has a type is of it.
+    #[inline(always)]
     pub(crate) fn into_claims(self) -> Result<Claims, Reason> {
         if self.wrong { Err(Reason::MalformedClaim) } else { Ok(self.claims) }
     }

@@ -115,6 +115,7 @@ impl Accepted {
 
 impl Rules {
     /// Judges the claims of a token whose signature holds.
+    #[inline(always)]
     pub(crate) fn accept(&self, claims: Claims, typ: &Typ, now: Timestamp) -> Result<Accepted, Reason> {
         self.kind(&claims, typ)?;
         self.issuer(&claims)?;

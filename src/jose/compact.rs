@@ -137,6 +137,11 @@ impl Header {
         Ok(Self { algorithm, kid, typ })
     }
 
+    /// The octets of the key's name, if the token has one.
+    pub(crate) fn kid_octets(&self) -> Option<&[u8]> {
+        self.kid.as_deref()
+    }
+
     /// The name of the key, if the token has one.
     pub(crate) fn kid(&self) -> Option<&str> {
         self.kid.as_deref().and_then(|kid| std::str::from_utf8(kid).ok())

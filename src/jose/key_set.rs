@@ -151,10 +151,10 @@ impl KeySet {
     }
 
     /// The keys by which a token of this `kid` and algorithm may be signed.
-    pub(crate) fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Candidates<'_> {
+    pub(crate) fn candidates(&self, kid: Option<&[u8]>, algorithm: Algorithm) -> Candidates<'_> {
         let fits = |key: &&VerificationKey| key.algorithms().contains(algorithm);
         let Some(kid) = kid else { return Candidates::unnamed(self.keys().iter().filter(fits)) };
-        match self.keys().iter().filter(fits).find(|key| key.kid() == Some(kid)) {
+        match self.keys().iter().filter(fits).find(|key| key.kid().map(str::as_bytes) == Some(kid)) {
             Some(key) => Candidates::Named(key),
             // A key without a name may be anybody's: an issuer that names its tokens' keys and not the keys themselves.
             None => Candidates::unnamed(self.keys().iter().filter(fits).filter(|key| key.kid().is_none())),
