@@ -3,6 +3,7 @@
 mod credential;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
@@ -16,9 +17,11 @@ use crate::jose::base64url;
 use crate::jose::crypto::random;
 use crate::jose::crypto::signing::PrivateKey;
 use crate::reason::Cause;
-pub(crate) use credential::Credential;
+#[cfg(feature = "reqwest")]
+pub(crate) use credential::Pem;
 use credential::Source;
-pub use credential::{ClientKey, ClientSecret};
+pub use credential::{ClientCertificate, ClientKey, ClientSecret};
+pub(crate) use credential::{Credential, ShownCertificate};
 
 /// How long an assertion of ours may be used (RFC 7523 s3).
 const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
@@ -27,8 +30,9 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 
 /// How this program proves to an authorization server that it may ask: which client it is, and by what.
 ///
-/// Each way takes a [`ClientSecret`] or a [`ClientKey`], which is a value or a callback. A callback is asked when it is first
-/// needed, and again once when the server answers 401, so that a secret that was rotated costs no restart.
+/// Each way takes a [`ClientSecret`], a [`ClientKey`] or a [`ClientCertificate`], which is a value or a callback. A callback is asked when
+/// it is first needed, and again once when the server answers 401, or 400 with `invalid_client`, so that a secret that was rotated costs
+/// no restart.
 ///
 /// ```
 /// use scopegate::{ClientAuth, ClientSecret};
@@ -49,7 +53,8 @@ enum Method {
     Post(ClientSecret),
     SecretJwt(ClientSecret),
     PrivateKeyJwt(ClientKey),
-    Certificate,
+    /// This one, or else that of the way out.
+    Certificate(Option<ClientCertificate>),
     Bearer(ClientSecret),
 }
 
@@ -82,11 +87,21 @@ impl ClientAuth {
         Self::new(Some(client_id.into().into()), Method::PrivateKeyJwt(key.into()))
     }
 
-    /// `tls_client_auth` or `self_signed_tls_client_auth`: the certificate of the connection says who asks (RFC 8705 s2). Give it to
-    /// `ReqwestFetch::client_certificate`, or have your own `Fetch` show it.
+    /// `tls_client_auth` or `self_signed_tls_client_auth`: the certificate of the connection says who asks (RFC 8705 s2). It is shown where
+    /// this issuer is asked about tokens and nowhere else, so that an issuer that a resolver names may have one too.
+    #[must_use]
+    pub fn with_certificate(client_id: impl Into<String>, certificate: ClientCertificate) -> Self {
+        Self::new(Some(client_id.into().into()), Method::Certificate(Some(certificate)))
+    }
+
+    /// The same with the certificate that every host is shown: that of `ReqwestFetch::client_certificate`, or of a `Fetch` of your own.
+    ///
+    /// `ReqwestFetch` does not show its own to an issuer that a resolver names. Where one is asked as this client, each question fails
+    /// with [`FetchError::NotAllowed`](crate::FetchError::NotAllowed), and nothing is sent: give it one [of its
+    /// own](Self::with_certificate).
     #[must_use]
     pub fn certificate(client_id: impl Into<String>) -> Self {
-        Self::new(Some(client_id.into().into()), Method::Certificate)
+        Self::new(Some(client_id.into().into()), Method::Certificate(None))
     }
 
     /// A bearer token of this program's own (RFC 7662 s2.1), for servers that want one. Give a callback if it expires.
@@ -109,7 +124,7 @@ impl ClientAuth {
 
     /// Whether the connection proves who asks (RFC 8705 s5 gives it an address of its own).
     pub(crate) const fn shows_certificate(&self) -> bool {
-        matches!(self.method, Method::Certificate)
+        matches!(self.method, Method::Certificate(_))
     }
 
     /// Whether it is the same client with the same proof. Secrets are compared as they are: all are this program's own, and nobody else
@@ -122,7 +137,9 @@ impl ClientAuth {
             | (Method::SecretJwt(one), Method::SecretJwt(other))
             | (Method::Bearer(one), Method::Bearer(other)) => one.0 == other.0,
             (Method::PrivateKeyJwt(one), Method::PrivateKeyJwt(other)) => one.0 == other.0,
-            (Method::Certificate, Method::Certificate) => true,
+            (Method::Certificate(one), Method::Certificate(other)) => {
+                one.as_ref().map(|certificate| &certificate.0) == other.as_ref().map(|certificate| &certificate.0)
+            }
             _ => false,
         };
         is_same_proof && *client_id == other.client_id && *assertion_audience == other.assertion_audience
@@ -152,7 +169,7 @@ impl ClientAuth {
             Method::Basic(secret) | Method::Post(secret) | Method::SecretJwt(secret) | Method::Bearer(secret) => {
                 Some(secret)
             }
-            Method::PrivateKeyJwt(_) | Method::Certificate => None,
+            Method::PrivateKeyJwt(_) | Method::Certificate(_) => None,
         }
     }
 
@@ -160,7 +177,8 @@ impl ClientAuth {
     pub(crate) fn at_hand(&self) -> Option<Credential> {
         match &self.method {
             Method::PrivateKeyJwt(key) => key.0.at_hand().map(Credential::Key),
-            Method::Certificate => Some(Credential::None),
+            Method::Certificate(None) => Some(Credential::None),
+            Method::Certificate(Some(certificate)) => certificate.0.at_hand().map(Credential::Certificate),
             Method::Basic(secret) | Method::Post(secret) | Method::SecretJwt(secret) | Method::Bearer(secret) => {
                 secret.0.at_hand().map(Credential::Secret)
             }
@@ -171,11 +189,21 @@ impl ClientAuth {
     pub(crate) fn obtain(&self) -> Result<Credential, Cause> {
         Ok(match &self.method {
             Method::PrivateKeyJwt(key) => Credential::Key(key.0.obtain()?),
-            Method::Certificate => Credential::None,
+            Method::Certificate(None) => Credential::None,
+            Method::Certificate(Some(certificate)) => Credential::Certificate(certificate.0.obtain()?),
             Method::Basic(secret) | Method::Post(secret) | Method::SecretJwt(secret) | Method::Bearer(secret) => {
                 Credential::Secret(secret.0.obtain()?)
             }
         })
+    }
+
+    /// What the connection of a question is to show.
+    pub(crate) fn shown(&self, credential: &Credential) -> Option<ShownCertificate> {
+        match (&self.method, credential) {
+            (_, Credential::Certificate(certificate)) => Some(ShownCertificate::This(Arc::clone(certificate))),
+            (Method::Certificate(None), _) => Some(ShownCertificate::OfTheFetch),
+            _ => None,
+        }
     }
 
     /// Puts the proof into a request: a header, or members of its form.
@@ -211,7 +239,7 @@ impl ClientAuth {
                 form.extend(self.assertion(&key.key, key.algorithm, key.kid.as_deref(), issuer, now)?);
             }
             // RFC 8705 s2: the server finds the client by its name.
-            (Method::Certificate, _) => form.push(("client_id", plain(client_id))),
+            (Method::Certificate(_), _) => form.push(("client_id", plain(client_id))),
             _ => return Err("the client's secret is of another kind than its method"),
         }
         Ok(())
@@ -258,7 +286,7 @@ impl fmt::Debug for ClientAuth {
             Method::Post(_) => "client_secret_post",
             Method::SecretJwt(_) => "client_secret_jwt",
             Method::PrivateKeyJwt(_) => "private_key_jwt",
-            Method::Certificate => "tls_client_auth",
+            Method::Certificate(_) => "tls_client_auth",
             Method::Bearer(_) => "bearer",
         };
         f.debug_struct("ClientAuth")

@@ -24,7 +24,8 @@ impl ClientSecret {
         Self(Source::Value(Arc::new(Zeroizing::new(secret.into()))))
     }
 
-    /// A secret that the program is asked for when it is first needed, and again once when the server answers 401.
+    /// A secret that the program is asked for when it is first needed, and again once when the server answers 401, or 400 with
+    /// `invalid_client`.
     ///
     /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
     /// It must come back: while one does not, its issuer is not asked, and 16 of tenants that do not hold up those of all other tenants.
@@ -89,7 +90,8 @@ impl ClientKey {
         Ok(Self(Source::Value(Arc::new(Signing { key, algorithm, kid, made_of: sha256(pkcs8) }))))
     }
 
-    /// A key that the program is asked for when it is first needed, and again once when the server answers 401.
+    /// A key that the program is asked for when it is first needed, and again once when the server answers 401, or 400 with
+    /// `invalid_client`.
     ///
     /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
     /// It must come back: while one does not, its issuer is not asked, and 16 of tenants that do not hold up those of all other tenants.
@@ -111,6 +113,54 @@ impl fmt::Debug for ClientKey {
     }
 }
 
+/// A client's certificate and its private key, for mutual TLS (RFC 8705 s2): a value or a callback. It is never shown to anybody but the
+/// issuer that is asked with it, and its text is wiped from memory when it is dropped; the TLS library has a copy as long as it is used.
+///
+/// [`from_pem`](Self::from_pem) is there with the feature `reqwest`, whose [`ReqwestFetch`](crate::ReqwestFetch) shows it.
+#[derive(Clone)]
+pub struct ClientCertificate(pub(super) Source<Pem>);
+
+impl ClientCertificate {
+    /// One that can be used.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn of(pem: &[u8]) -> Self {
+        Self(Source::Value(Arc::new(Pem::new(pem.to_vec()))))
+    }
+
+    /// A certificate that the program is asked for when it is first needed, and again once when the server refuses this one: in the
+    /// handshake, or with 401, or 400 and `invalid_client`.
+    ///
+    /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
+    /// It must come back: while one does not, its issuer is not asked, and 16 of tenants that do not hold up those of all other tenants.
+    #[must_use]
+    pub fn asked<E: Into<Box<dyn Error + Send + Sync>>>(
+        ask: impl Fn() -> Result<Self, E> + Send + Sync + 'static,
+    ) -> Self {
+        let ask = move || {
+            let certificate: Self = ask().map_err(|error| Cause::from(error.into()))?;
+            certificate.0.obtain()
+        };
+        Self(Source::Asked(Arc::new(ask)))
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientCertificate(..)")
+    }
+}
+
+/// A certificate, those between it and its authority, and the private key, in PEM.
+pub(crate) type Pem = Zeroizing<Vec<u8>>;
+
+/// Stands in the extensions of a request: which certificate its connection is to show.
+#[derive(Clone)]
+#[cfg_attr(not(feature = "reqwest"), expect(dead_code, reason = "a way out of the program's own shows its own"))]
+pub(crate) enum ShownCertificate {
+    OfTheFetch,
+    This(Arc<Pem>),
+}
+
 /// What a client proves itself by, at hand. It is wiped when it is dropped.
 #[derive(Clone)]
 pub(crate) enum Credential {
@@ -118,6 +168,7 @@ pub(crate) enum Credential {
     None,
     Secret(Arc<Zeroizing<String>>),
     Key(Arc<Signing>),
+    Certificate(Arc<Pem>),
 }
 
 /// A value, or somebody who is asked for it.
