@@ -3,9 +3,11 @@
 mod credential;
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
@@ -323,7 +325,7 @@ fn with_scheme(scheme: &str, credentials: &str) -> Result<HeaderValue, &'static 
     let mut text = with_room(scheme.len().saturating_add(credentials.len()));
     text.push_str(scheme);
     text.push_str(credentials);
-    sensitive(&text)
+    sensitive(text)
 }
 
 /// A secret's text is made in room for all of it: one that grows leaves a copy behind which nobody wipes.
@@ -331,9 +333,11 @@ fn with_room(octets: usize) -> Zeroizing<String> {
     Zeroizing::new(String::with_capacity(octets))
 }
 
-fn sensitive(text: &Zeroizing<String>) -> Result<HeaderValue, &'static str> {
-    let mut value =
-        HeaderValue::from_str(text).map_err(|_| "the client's secret has a character that no header has")?;
+/// The header holds the very text, and its last clone wipes it. What the way out makes of it, in buffers of its own, is not in our hands.
+fn sensitive(mut text: Zeroizing<String>) -> Result<HeaderValue, &'static str> {
+    let octets = Zeroizing::new(mem::take(&mut *text).into_bytes());
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(octets))
+        .map_err(|_| "the client's secret has a character that no header has")?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -350,5 +354,22 @@ mod tests {
             assert!(pair.len() <= pair.capacity());
         }
         assert_eq!(*pair("::", "%"), "%3A%3A:%25");
+    }
+
+    #[test]
+    fn a_header_and_its_clones_hold_the_very_text_that_is_wiped() {
+        let mut text = with_room(64);
+        text.push_str("Bearer s3cret");
+        let place = text.as_ptr();
+        let value = sensitive(text).unwrap();
+        assert_eq!((value.as_bytes().as_ptr(), value.clone().as_bytes().as_ptr()), (place, place));
+        assert_eq!(value, "Bearer s3cret");
+        assert!(value.is_sensitive() && !format!("{value:?}").contains("s3cret"));
+        // What is no header is refused, and not shown.
+        for bad in ["\n", "\0", "\u{7f}"] {
+            assert!(!bearer(&format!("s3cret{bad}")).unwrap_err().contains("s3cret"));
+        }
+        assert_eq!(bearer("é").unwrap().as_bytes(), "Bearer é".as_bytes());
+        assert_eq!(basic("api", "s3cret").unwrap(), "Basic YXBpOnMzY3JldA==");
     }
 }
