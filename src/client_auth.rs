@@ -27,6 +27,9 @@ pub(crate) use credential::{Credential, ShownCertificate};
 
 /// How long an assertion of ours may be used (RFC 7523 s3).
 const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
+/// The kind of JWT that an assertion says it is, by what servers take that were there before RFC 7523bis, and since.
+const PLAIN: &str = "JWT";
+const EXPLICIT: &str = "client-authentication+jwt";
 /// RFC 7523 s2.2.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -47,6 +50,7 @@ pub struct ClientAuth {
     client_id: Option<Box<str>>,
     method: Method,
     assertion_audience: Option<Box<str>>,
+    assertion_kind: &'static str,
 }
 
 #[derive(Clone)]
@@ -62,7 +66,7 @@ enum Method {
 
 impl ClientAuth {
     const fn new(client_id: Option<Box<str>>, method: Method) -> Self {
-        Self { client_id, method, assertion_audience: None }
+        Self { client_id, method, assertion_audience: None, assertion_kind: PLAIN }
     }
 
     /// `client_secret_basic`: HTTP Basic, both parts form-encoded before (RFC 6749 s2.3.1).
@@ -112,11 +116,23 @@ impl ClientAuth {
         Self::new(None, Method::Bearer(token.into()))
     }
 
-    /// Whom assertions are made out to: the issuer's identifier by default, which no other server can use. Some servers want the
-    /// address of their token endpoint, or of the endpoint that is asked.
+    /// Whom assertions are made out to: the issuer's identifier by default (RFC 7523bis s4), which no other server can use. Some servers
+    /// want the address of their token endpoint, or of the endpoint that is asked; the page on introspection in the
+    /// [manual](crate::manual) says which.
+    ///
+    /// It is never taken from the issuer's metadata: a server that could choose it would get assertions that another believes.
     #[must_use]
     pub fn assertion_audience(mut self, audience: impl Into<String>) -> Self {
         self.assertion_audience = Some(audience.into().into());
+        self
+    }
+
+    /// Has assertions say in their header what they are: `typ` is `client-authentication+jwt` (RFC 7523bis s4), and `JWT` by default.
+    ///
+    /// Newer servers take no other, and older ones not this.
+    #[must_use]
+    pub const fn explicitly_typed(mut self) -> Self {
+        self.assertion_kind = EXPLICIT;
         self
     }
 
@@ -132,7 +148,7 @@ impl ClientAuth {
     /// Whether it is the same client with the same proof. Secrets are compared as they are: all are this program's own, and nobody else
     /// has a say in when, or with what.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        let Self { client_id, method, assertion_audience } = self;
+        let Self { client_id, method, assertion_audience, assertion_kind } = self;
         let is_same_proof = match (method, &other.method) {
             (Method::Basic(one), Method::Basic(other))
             | (Method::Post(one), Method::Post(other))
@@ -144,7 +160,10 @@ impl ClientAuth {
             }
             _ => false,
         };
-        is_same_proof && *client_id == other.client_id && *assertion_audience == other.assertion_audience
+        is_same_proof
+            && *client_id == other.client_id
+            && *assertion_audience == other.assertion_audience
+            && *assertion_kind == other.assertion_kind
     }
 
     /// What is wrong with it, as far as that can be seen before it is used.
@@ -261,7 +280,7 @@ impl ClientAuth {
         let id = base64url::encode(&random::<16>().ok_or("no randomness for an assertion")?);
         let iat = now.unix_seconds();
         let exp = now.plus(ASSERTION_LIFETIME).unix_seconds();
-        let mut header = serde_json::json!({ "alg": algorithm.name(), "typ": "JWT" });
+        let mut header = serde_json::json!({ "alg": algorithm.name(), "typ": self.assertion_kind });
         if let (Some(kid), Some(header)) = (kid, header.as_object_mut()) {
             header.insert("kid".to_owned(), kid.into());
         }
