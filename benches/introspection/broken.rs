@@ -4,7 +4,8 @@
 //! after it while callers ask, so that a machine whose speed drifts is much the same for both; a round says how much slower the slowest
 //! hundredth was. Callers and their threads also use the machine's cores, which slows whatever runs beside them and is no fault of a lock:
 //! so it is said too by how much the time grew for which the thread ran, and how often it slept. A check that waits for a lock sleeps; one
-//! whose core was taken does not. And after the checks, while the callers go on, the keys are fetched anew: that shows the one thread.
+//! whose core was taken does not. After the checks, while the callers go on, the keys are fetched anew: that shows the one thread. And the
+//! worst way is measured once more with callers who ask another validator: what is left of it then is the machine's.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -77,42 +78,53 @@ pub(crate) fn run(scale: Scale) {
     let mut all = Vec::new();
     for (name, fault) in [("a well issuer", None)].into_iter().chain(ways().map(|(name, fault)| (name, Some(fault)))) {
         for memory in [Memory::Off, Memory::On] {
-            let bench = Bench::new(size.deadline, memory);
-            if let Some(fault) = &fault {
-                bench.issuer.script(fault.clone().at(Endpoint::Introspection));
-            }
-            let row = Row { name, memory, rounds: (0..size.rounds).map(|_| bench.round(size.lasts)).collect() };
-            row.hold(fault.is_some(), &size);
+            let bench = Bench::new(&size, memory, fault.as_ref());
+            let rounds = (0..size.rounds).map(|_| bench.round(&bench, size.lasts)).collect();
+            let row = Row { name, memory, fault: fault.clone(), rounds };
+            row.hold(&size);
             row.print();
             all.push(row);
         }
     }
     println!();
     for memory in [Memory::Off, Memory::On] {
-        sum_up(memory, all.iter().filter(|row| row.memory == memory));
+        sum_up(memory, all.iter().filter(|row| row.memory == memory).collect(), &size);
     }
     println!();
 }
 
-fn sum_up<'a>(memory: Memory, rows: impl Iterator<Item = &'a Row>) {
-    let mut rows: Vec<_> = rows.map(|row| (row.by_clock(), row.by_own_time(), row.slept(), row.name)).collect();
-    rows.sort_by(|one, other| one.0.ratio.total_cmp(&other.0.ratio));
-    let own = median(rows.iter().map(|row| row.1.ratio));
-    let above = |of: fn(&(Ratio, Ratio, u64, &str)) -> f64| rows.iter().filter(|row| of(row) > 1.0).count();
-    let (worst, worst_own, _, name) = rows.last().unwrap();
+fn sum_up(memory: Memory, mut rows: Vec<&Row>, size: &Size) {
+    rows.sort_by(|one, other| one.by_clock().ratio.total_cmp(&other.by_clock().ratio));
+    let count = |is: fn(&Row) -> bool| rows.iter().filter(|row| is(row)).count();
     println!(
-        "signatures {}: JWT p99 : idle over {} ways {:.2} by the clock, {own:.2} by its own time; slept {} times",
+        "signatures {}: JWT p99 : idle over {} ways {:.2} by the clock, {:.2} by its own time; slept {} times",
         memory.name(),
         rows.len(),
-        median(rows.iter().map(|row| row.0.ratio)),
-        rows.iter().map(|row| row.2).sum::<u64>(),
+        median(rows.iter().map(|row| row.by_clock().ratio)),
+        median(rows.iter().map(|row| row.by_own_time().ratio)),
+        rows.iter().map(|row| row.slept()).sum::<u64>(),
     );
-    println!("    the worst {worst} by the clock, {worst_own} by its own time: {name}");
     println!(
-        "    all quartiles above 1: {} by the clock, {} by its own time",
-        above(|row| row.0.low),
-        above(|row| row.1.low)
+        "    quartiles above 1: {} by the clock, {} by its own time",
+        count(|row| row.by_clock().low > 1.0),
+        count(|row| row.by_own_time().low > 1.0)
     );
+    let worst = rows.last().unwrap();
+    let [bench, other] = [(); 2].map(|()| Bench::new(size, memory, worst.fault.as_ref()));
+    let apart = Row {
+        name: worst.name,
+        memory,
+        fault: worst.fault.clone(),
+        rounds: (0..size.rounds).map(|_| bench.round(&other, size.lasts)).collect(),
+    };
+    for (whose, row) in [("this validator", *worst), ("another", &apart)] {
+        println!(
+            "    the worst, {}, callers at {whose}: {} by the clock, {} by its own time",
+            row.name,
+            row.by_clock(),
+            row.by_own_time()
+        );
+    }
 }
 
 /// Rows I16, I17 and I20, and what else a wire does.
@@ -162,6 +174,7 @@ impl Memory {
 struct Row {
     name: &'static str,
     memory: Memory,
+    fault: Option<Fault>,
     rounds: Vec<(Came, Came)>,
 }
 
@@ -193,10 +206,10 @@ impl Row {
     }
 
     /// What must be so whatever the machine does.
-    fn hold(&self, is_broken: bool, size: &Size) {
+    fn hold(&self, size: &Size) {
         let (accepted, inactive) = (self.sum(|came| came.accepted), self.sum(|came| came.inactive));
         let unjudged = self.sum(|came| came.refused.len());
-        if is_broken {
+        if self.fault.is_some() {
             assert!((accepted, inactive) == (0, 0) && unjudged > 0, "{}: {accepted} {inactive}", self.name);
         } else {
             assert!(accepted > 0 && (inactive, unjudged) == (0, 0), "a well issuer's tokens are accepted");
@@ -221,12 +234,6 @@ impl Row {
             self.unjudged_p99(),
         );
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Callers {
-    None,
-    Some,
 }
 
 struct Bench {
@@ -265,10 +272,10 @@ fn p99(mut times: Vec<Duration>) -> Duration {
 
 impl Bench {
     /// One validator, two issuers: one by its keys, one that is asked, and both over real sockets.
-    fn new(deadline: Duration, memory: Memory) -> Self {
+    fn new(size: &Size, memory: Memory, fault: Option<&Fault>) -> Self {
         let (signs, issuer) = (TestIssuer::on_loopback().unwrap(), TestIssuer::on_loopback().unwrap());
         let issuer = issuer.default_audience(AUDIENCE);
-        let opaque = Issuer::introspect(issuer.id(), asked(&issuer).deadline(deadline));
+        let opaque = Issuer::introspect(issuer.id(), asked(&issuer).deadline(size.deadline));
         let builder = Validator::builder(AUDIENCE)
             .trust(Issuer::discover(signs.id()).plain_http(PlainHttp::OnLoopback))
             .trust(opaque.plain_http(PlainHttp::OnLoopback));
@@ -277,19 +284,22 @@ impl Bench {
         let jwt = token(&signs, scopegate::Algorithm::Es256).lifetime(Duration::from_secs(3600)).mint();
         block_on(validator.warm_up()).unwrap();
         assert_eq!(signs.requests().jwks, 1, "the keys were fetched");
+        if let Some(fault) = fault {
+            issuer.script(fault.clone().at(Endpoint::Introspection));
+        }
         Self { issuer, _signs: signs, jwt, validator }
     }
 
-    /// While nobody asks, and right after it while they do.
-    fn round(&self, lasts: Duration) -> (Came, Came) {
-        (self.measure(Callers::None, lasts), self.measure(Callers::Some, lasts))
+    /// While nobody asks, and right after it while callers ask this very validator or another.
+    fn round(&self, asked: &Self, lasts: Duration) -> (Came, Came) {
+        (self.measure(None, lasts), self.measure(Some(asked), lasts))
     }
 
-    fn measure(&self, callers: Callers, lasts: Duration) -> Came {
+    fn measure(&self, asked: Option<&Self>, lasts: Duration) -> Came {
         let is_over = AtomicBool::new(false);
-        let number = if callers == Callers::None { 0 } else { CALLERS };
         thread::scope(|scope| {
-            let callers: Vec<_> = (0..number).map(|_| scope.spawn(|| self.call(&is_over))).collect();
+            let callers = asked.iter().flat_map(|asked| (0..CALLERS).map(|_| scope.spawn(|| asked.call(&is_over))));
+            let callers: Vec<_> = callers.collect();
             thread::sleep(SETTLE);
             let (jwt, began) = (self.check_jwts(lasts), Instant::now());
             block_on(self.validator.refresh_now()).unwrap();
