@@ -11,6 +11,8 @@
 //!    Of answers that come it is asked on the driver's thread, where nobody is answered until it says something.
 //! 7. Given up: a child that was forked off while another thread held a lock of these waits for it for ever. As with that of the
 //!    resolved issuers, it is held for no longer than it takes to change a table.
+//! 8. A newer answer takes the place of an older one at once: at no time is nothing known of a token, which would be 503 for a request
+//!    that neither answer lets wait. So the newer one is there before the older one goes. It holds for one change within one look.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -339,7 +341,8 @@ impl Memory {
         let about = About { asker, token };
         let usable = |remembered: &Arc<Remembered>| remembered.is_usable(now);
         let find = |memory: &Bounded<_, _>| memory.find(&about, |found| Some(Arc::clone(found)).filter(usable));
-        find(&self.active).or_else(|| find(&self.others))
+        // Invariant 8: it may have moved from the second to the first while the second was looked at.
+        find(&self.active).or_else(|| find(&self.others)).or_else(|| find(&self.active))
     }
 
     /// A question begins.
@@ -377,10 +380,11 @@ impl Memory {
             Fact::Active(_) => (&self.active, &self.others),
             Fact::Bad(_) => (&self.others, &self.active),
         };
-        there.remove(&About { asker: flight.key.asker, token: flight.key.token.octets() });
+        // Invariant 8.
         if !remembered.life.is_zero() {
             here.insert(flight.key.clone(), Arc::clone(&remembered));
         }
+        there.remove(&About { asker: flight.key.asker, token: flight.key.token.octets() });
         open.hand(flight.key.token, &remembered);
         Some(remembered)
     }
