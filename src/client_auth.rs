@@ -1,10 +1,13 @@
 //! How this program proves to an issuer who it is (RFC 6749 s2.3, RFC 7523 s2.2, RFC 8705 s2, RFC 7662 s2.1).
 
-use std::error::Error;
+mod credential;
+
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
@@ -13,19 +16,28 @@ use crate::clock::Timestamp;
 use crate::config_error::ConfigError;
 use crate::jose::algorithm::Algorithm;
 use crate::jose::base64url;
+use crate::jose::crypto::random;
 use crate::jose::crypto::signing::PrivateKey;
-use crate::jose::crypto::{random, sha256};
 use crate::reason::Cause;
+#[cfg(feature = "reqwest")]
+pub(crate) use credential::Pem;
+use credential::Source;
+pub use credential::{ClientCertificate, ClientKey, ClientSecret};
+pub(crate) use credential::{Credential, ShownCertificate};
 
 /// How long an assertion of ours may be used (RFC 7523 s3).
 const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
+/// The kind of JWT that an assertion says it is, by what servers take that were there before RFC 7523bis, and since.
+const PLAIN: &str = "JWT";
+const EXPLICIT: &str = "client-authentication+jwt";
 /// RFC 7523 s2.2.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// How this program proves to an authorization server that it may ask: which client it is, and by what.
 ///
-/// Each way takes a [`ClientSecret`] or a [`ClientKey`], which is a value or a callback. A callback is asked when it is first
-/// needed, and again once when the server answers 401, so that a secret that was rotated costs no restart.
+/// Each way takes a [`ClientSecret`], a [`ClientKey`] or a [`ClientCertificate`], which is a value or a callback. A callback is asked when
+/// it is first needed, and again once when the server answers 401, or 400 with `invalid_client`, so that a secret that was rotated costs
+/// no restart.
 ///
 /// ```
 /// use scopegate::{ClientAuth, ClientSecret};
@@ -38,6 +50,7 @@ pub struct ClientAuth {
     client_id: Option<Box<str>>,
     method: Method,
     assertion_audience: Option<Box<str>>,
+    assertion_kind: &'static str,
 }
 
 #[derive(Clone)]
@@ -46,13 +59,14 @@ enum Method {
     Post(ClientSecret),
     SecretJwt(ClientSecret),
     PrivateKeyJwt(ClientKey),
-    Certificate,
+    /// This one, or else that of the way out.
+    Certificate(Option<ClientCertificate>),
     Bearer(ClientSecret),
 }
 
 impl ClientAuth {
     const fn new(client_id: Option<Box<str>>, method: Method) -> Self {
-        Self { client_id, method, assertion_audience: None }
+        Self { client_id, method, assertion_audience: None, assertion_kind: PLAIN }
     }
 
     /// `client_secret_basic`: HTTP Basic, both parts form-encoded before (RFC 6749 s2.3.1).
@@ -79,11 +93,21 @@ impl ClientAuth {
         Self::new(Some(client_id.into().into()), Method::PrivateKeyJwt(key.into()))
     }
 
-    /// `tls_client_auth` or `self_signed_tls_client_auth`: the certificate of the connection says who asks (RFC 8705 s2). Give it to
-    /// `ReqwestFetch::client_certificate`, or have your own `Fetch` show it.
+    /// `tls_client_auth` or `self_signed_tls_client_auth`: the certificate of the connection says who asks (RFC 8705 s2). It is shown where
+    /// this issuer is asked about tokens and nowhere else, so that an issuer that a resolver names may have one too.
+    #[must_use]
+    pub fn with_certificate(client_id: impl Into<String>, certificate: ClientCertificate) -> Self {
+        Self::new(Some(client_id.into().into()), Method::Certificate(Some(certificate)))
+    }
+
+    /// The same with the certificate that every host is shown: that of `ReqwestFetch::client_certificate`, or of a `Fetch` of your own.
+    ///
+    /// `ReqwestFetch` does not show its own to an issuer that a resolver names. Where one is asked as this client, each question fails
+    /// with [`FetchError::NotAllowed`](crate::FetchError::NotAllowed), and nothing is sent: give it one [of its
+    /// own](Self::with_certificate).
     #[must_use]
     pub fn certificate(client_id: impl Into<String>) -> Self {
-        Self::new(Some(client_id.into().into()), Method::Certificate)
+        Self::new(Some(client_id.into().into()), Method::Certificate(None))
     }
 
     /// A bearer token of this program's own (RFC 7662 s2.1), for servers that want one. Give a callback if it expires.
@@ -92,11 +116,23 @@ impl ClientAuth {
         Self::new(None, Method::Bearer(token.into()))
     }
 
-    /// Whom assertions are made out to: the issuer's identifier by default, which no other server can use. Some servers want the
-    /// address of their token endpoint, or of the endpoint that is asked.
+    /// Whom assertions are made out to: the issuer's identifier by default (RFC 7523bis s4), which no other server can use. Some servers
+    /// want the address of their token endpoint, or of the endpoint that is asked; the page on introspection in the
+    /// [manual](crate::manual) says which.
+    ///
+    /// It is never taken from the issuer's metadata: a server that could choose it would get assertions that another believes.
     #[must_use]
     pub fn assertion_audience(mut self, audience: impl Into<String>) -> Self {
         self.assertion_audience = Some(audience.into().into());
+        self
+    }
+
+    /// Has assertions say in their header what they are: `typ` is `client-authentication+jwt` (RFC 7523bis s4), and `JWT` by default.
+    ///
+    /// Newer servers take no other, and older ones not this.
+    #[must_use]
+    pub const fn explicitly_typed(mut self) -> Self {
+        self.assertion_kind = EXPLICIT;
         self
     }
 
@@ -106,23 +142,28 @@ impl ClientAuth {
 
     /// Whether the connection proves who asks (RFC 8705 s5 gives it an address of its own).
     pub(crate) const fn shows_certificate(&self) -> bool {
-        matches!(self.method, Method::Certificate)
+        matches!(self.method, Method::Certificate(_))
     }
 
     /// Whether it is the same client with the same proof. Secrets are compared as they are: all are this program's own, and nobody else
     /// has a say in when, or with what.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        let Self { client_id, method, assertion_audience } = self;
+        let Self { client_id, method, assertion_audience, assertion_kind } = self;
         let is_same_proof = match (method, &other.method) {
             (Method::Basic(one), Method::Basic(other))
             | (Method::Post(one), Method::Post(other))
             | (Method::SecretJwt(one), Method::SecretJwt(other))
             | (Method::Bearer(one), Method::Bearer(other)) => one.0 == other.0,
             (Method::PrivateKeyJwt(one), Method::PrivateKeyJwt(other)) => one.0 == other.0,
-            (Method::Certificate, Method::Certificate) => true,
+            (Method::Certificate(one), Method::Certificate(other)) => {
+                one.as_ref().map(|certificate| &certificate.0) == other.as_ref().map(|certificate| &certificate.0)
+            }
             _ => false,
         };
-        is_same_proof && *client_id == other.client_id && *assertion_audience == other.assertion_audience
+        is_same_proof
+            && *client_id == other.client_id
+            && *assertion_audience == other.assertion_audience
+            && *assertion_kind == other.assertion_kind
     }
 
     /// What is wrong with it, as far as that can be seen before it is used.
@@ -149,7 +190,7 @@ impl ClientAuth {
             Method::Basic(secret) | Method::Post(secret) | Method::SecretJwt(secret) | Method::Bearer(secret) => {
                 Some(secret)
             }
-            Method::PrivateKeyJwt(_) | Method::Certificate => None,
+            Method::PrivateKeyJwt(_) | Method::Certificate(_) => None,
         }
     }
 
@@ -157,7 +198,8 @@ impl ClientAuth {
     pub(crate) fn at_hand(&self) -> Option<Credential> {
         match &self.method {
             Method::PrivateKeyJwt(key) => key.0.at_hand().map(Credential::Key),
-            Method::Certificate => Some(Credential::None),
+            Method::Certificate(None) => Some(Credential::None),
+            Method::Certificate(Some(certificate)) => certificate.0.at_hand().map(Credential::Certificate),
             Method::Basic(secret) | Method::Post(secret) | Method::SecretJwt(secret) | Method::Bearer(secret) => {
                 secret.0.at_hand().map(Credential::Secret)
             }
@@ -168,11 +210,21 @@ impl ClientAuth {
     pub(crate) fn obtain(&self) -> Result<Credential, Cause> {
         Ok(match &self.method {
             Method::PrivateKeyJwt(key) => Credential::Key(key.0.obtain()?),
-            Method::Certificate => Credential::None,
+            Method::Certificate(None) => Credential::None,
+            Method::Certificate(Some(certificate)) => Credential::Certificate(certificate.0.obtain()?),
             Method::Basic(secret) | Method::Post(secret) | Method::SecretJwt(secret) | Method::Bearer(secret) => {
                 Credential::Secret(secret.0.obtain()?)
             }
         })
+    }
+
+    /// What the connection of a question is to show.
+    pub(crate) fn shown(&self, credential: &Credential) -> Option<ShownCertificate> {
+        match (&self.method, credential) {
+            (_, Credential::Certificate(certificate)) => Some(ShownCertificate::This(Arc::clone(certificate))),
+            (Method::Certificate(None), _) => Some(ShownCertificate::OfTheFetch),
+            _ => None,
+        }
     }
 
     /// Puts the proof into a request: a header, or members of its form.
@@ -208,7 +260,7 @@ impl ClientAuth {
                 form.extend(self.assertion(&key.key, key.algorithm, key.kid.as_deref(), issuer, now)?);
             }
             // RFC 8705 s2: the server finds the client by its name.
-            (Method::Certificate, _) => form.push(("client_id", plain(client_id))),
+            (Method::Certificate(_), _) => form.push(("client_id", plain(client_id))),
             _ => return Err("the client's secret is of another kind than its method"),
         }
         Ok(())
@@ -228,7 +280,7 @@ impl ClientAuth {
         let id = base64url::encode(&random::<16>().ok_or("no randomness for an assertion")?);
         let iat = now.unix_seconds();
         let exp = now.plus(ASSERTION_LIFETIME).unix_seconds();
-        let mut header = serde_json::json!({ "alg": algorithm.name(), "typ": "JWT" });
+        let mut header = serde_json::json!({ "alg": algorithm.name(), "typ": self.assertion_kind });
         if let (Some(kid), Some(header)) = (kid, header.as_object_mut()) {
             header.insert("kid".to_owned(), kid.into());
         }
@@ -255,7 +307,7 @@ impl fmt::Debug for ClientAuth {
             Method::Post(_) => "client_secret_post",
             Method::SecretJwt(_) => "client_secret_jwt",
             Method::PrivateKeyJwt(_) => "private_key_jwt",
-            Method::Certificate => "tls_client_auth",
+            Method::Certificate(_) => "tls_client_auth",
             Method::Bearer(_) => "bearer",
         };
         f.debug_struct("ClientAuth")
@@ -292,7 +344,7 @@ fn with_scheme(scheme: &str, credentials: &str) -> Result<HeaderValue, &'static 
     let mut text = with_room(scheme.len().saturating_add(credentials.len()));
     text.push_str(scheme);
     text.push_str(credentials);
-    sensitive(&text)
+    sensitive(text)
 }
 
 /// A secret's text is made in room for all of it: one that grows leaves a copy behind which nobody wipes.
@@ -300,192 +352,13 @@ fn with_room(octets: usize) -> Zeroizing<String> {
     Zeroizing::new(String::with_capacity(octets))
 }
 
-fn sensitive(text: &Zeroizing<String>) -> Result<HeaderValue, &'static str> {
-    let mut value =
-        HeaderValue::from_str(text).map_err(|_| "the client's secret has a character that no header has")?;
+/// The header holds the very text, and its last clone wipes it. What the way out makes of it, in buffers of its own, is not in our hands.
+fn sensitive(mut text: Zeroizing<String>) -> Result<HeaderValue, &'static str> {
+    let octets = Zeroizing::new(mem::take(&mut *text).into_bytes());
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(octets))
+        .map_err(|_| "the client's secret has a character that no header has")?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// What a client proves itself by, at hand. It is wiped when it is dropped.
-#[derive(Clone)]
-pub(crate) enum Credential {
-    /// The connection proves it.
-    None,
-    Secret(Arc<Zeroizing<String>>),
-    Key(Arc<Signing>),
-}
-
-/// A value, or somebody who is asked for it.
-enum Source<T> {
-    Value(Arc<T>),
-    Asked(Ask<T>),
-}
-
-type Ask<T> = Arc<dyn Fn() -> Result<Arc<T>, Cause> + Send + Sync>;
-
-impl<T> Source<T> {
-    fn at_hand(&self) -> Option<Arc<T>> {
-        match self {
-            Self::Value(value) => Some(Arc::clone(value)),
-            Self::Asked(_) => None,
-        }
-    }
-
-    fn obtain(&self) -> Result<Arc<T>, Cause> {
-        match self {
-            Self::Value(value) => Ok(Arc::clone(value)),
-            Self::Asked(ask) => ask(),
-        }
-    }
-}
-
-/// Values by what they are, callbacks by which they are: what one will say is not known.
-impl<T: PartialEq> PartialEq for Source<T> {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Value(one), Self::Value(other)) => one == other,
-            (Self::Asked(one), Self::Asked(other)) => Arc::ptr_eq(one, other),
-            (Self::Value(_), Self::Asked(_)) | (Self::Asked(_), Self::Value(_)) => false,
-        }
-    }
-}
-
-impl<T> Clone for Source<T> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Value(value) => Self::Value(Arc::clone(value)),
-            Self::Asked(ask) => Self::Asked(Arc::clone(ask)),
-        }
-    }
-}
-
-/// A client's secret, or its token: a value or a callback. It is never shown, and wiped from memory when it is dropped.
-#[derive(Clone)]
-pub struct ClientSecret(Source<Zeroizing<String>>);
-
-impl ClientSecret {
-    /// This secret.
-    #[must_use]
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(Source::Value(Arc::new(Zeroizing::new(secret.into()))))
-    }
-
-    /// A secret that the program is asked for when it is first needed, and again once when the server answers 401.
-    ///
-    /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
-    /// It must come back: while one does not, its issuer is not asked, and 16 of tenants that do not hold up those of all other tenants.
-    /// Spaces and line ends around the secret are left out, so that a file may be read as it is.
-    #[must_use]
-    pub fn asked<E: Into<Box<dyn Error + Send + Sync>>>(
-        ask: impl Fn() -> Result<String, E> + Send + Sync + 'static,
-    ) -> Self {
-        let ask = move || {
-            let secret = Zeroizing::new(ask().map_err(|error| Cause::from(error.into()))?);
-            let trimmed = secret.trim();
-            if trimmed.is_empty() {
-                return Err(Cause::from(Box::<dyn Error + Send + Sync>::from("the callback gave an empty secret")));
-            }
-            Ok(Arc::new(Zeroizing::new(trimmed.to_owned())))
-        };
-        Self(Source::Asked(Arc::new(ask)))
-    }
-}
-
-impl From<&str> for ClientSecret {
-    fn from(secret: &str) -> Self {
-        Self::new(secret)
-    }
-}
-
-impl From<String> for ClientSecret {
-    fn from(secret: String) -> Self {
-        Self::new(secret)
-    }
-}
-
-impl fmt::Debug for ClientSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientSecret(..)")
-    }
-}
-
-/// A client's private key for `private_key_jwt`: a value or a callback. It is never shown.
-#[derive(Clone)]
-pub struct ClientKey(Source<Signing>);
-
-/// A private key, and how it is used.
-pub(crate) struct Signing {
-    key: PrivateKey,
-    algorithm: Algorithm,
-    kid: Option<Box<str>>,
-    /// The hash of the document that it was made of.
-    made_of: [u8; 32],
-}
-
-impl PartialEq for Signing {
-    fn eq(&self, other: &Self) -> bool {
-        (self.algorithm, &self.kid, self.made_of) == (other.algorithm, &other.kid, other.made_of)
-    }
-}
-
-impl ClientKey {
-    /// The private key in an unencrypted PKCS#8 document (RFC 5958) in PEM, the algorithm that it signs with, and the `kid` under
-    /// which the server knows it, if it has one.
-    ///
-    /// # Errors
-    /// [`ConfigError::Invalid`] if it is no such key for that algorithm. It does not show it.
-    pub fn from_pem(algorithm: Algorithm, pem: &str, kid: Option<&str>) -> Result<Self, ConfigError> {
-        let pkcs8 = unwrap_pem(pem).ok_or_else(|| unusable(algorithm, "is not one PRIVATE KEY in PEM"))?;
-        Self::from_pkcs8(algorithm, &pkcs8, kid)
-    }
-
-    /// The same from the document in DER.
-    ///
-    /// # Errors
-    /// [`ConfigError::Invalid`] if it is no such key for that algorithm. It does not show it.
-    pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8], kid: Option<&str>) -> Result<Self, ConfigError> {
-        let key = PrivateKey::from_pkcs8(algorithm, pkcs8)
-            .map_err(|_| unusable(algorithm, "is not a PKCS#8 private key for it"))?;
-        let kid = kid.map(Into::into);
-        Ok(Self(Source::Value(Arc::new(Signing { key, algorithm, kid, made_of: sha256(pkcs8) }))))
-    }
-
-    /// A key that the program is asked for when it is first needed, and again once when the server answers 401.
-    ///
-    /// The callback runs on a thread of its own and may take its time: a request that needs it waits no longer than its deadline.
-    /// It must come back: while one does not, its issuer is not asked, and 16 of tenants that do not hold up those of all other tenants.
-    #[must_use]
-    pub fn asked<E: Into<Box<dyn Error + Send + Sync>>>(
-        ask: impl Fn() -> Result<Self, E> + Send + Sync + 'static,
-    ) -> Self {
-        let ask = move || {
-            let key: Self = ask().map_err(|error| Cause::from(error.into()))?;
-            key.0.obtain()
-        };
-        Self(Source::Asked(Arc::new(ask)))
-    }
-}
-
-fn unusable(algorithm: Algorithm, problem: &'static str) -> ConfigError {
-    ConfigError::invalid("private_key_jwt", algorithm.name(), problem)
-}
-
-/// RFC 7468 s10: the octets of the one private key in the text.
-fn unwrap_pem(pem: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let (_, after) = pem.split_once("-----BEGIN PRIVATE KEY-----")?;
-    let (body, rest) = after.split_once("-----END PRIVATE KEY-----")?;
-    if rest.contains("-----BEGIN PRIVATE KEY-----") {
-        return None;
-    }
-    let text: Zeroizing<Vec<u8>> = Zeroizing::new(body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
-    base64url::decode_with_padding(&text).map(Zeroizing::new)
-}
-
-impl fmt::Debug for ClientKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientKey(..)")
-    }
 }
 
 #[cfg(test)]
@@ -500,5 +373,22 @@ mod tests {
             assert!(pair.len() <= pair.capacity());
         }
         assert_eq!(*pair("::", "%"), "%3A%3A:%25");
+    }
+
+    #[test]
+    fn a_header_and_its_clones_hold_the_very_text_that_is_wiped() {
+        let mut text = with_room(64);
+        text.push_str("Bearer s3cret");
+        let place = text.as_ptr();
+        let value = sensitive(text).unwrap();
+        assert_eq!((value.as_bytes().as_ptr(), value.clone().as_bytes().as_ptr()), (place, place));
+        assert_eq!(value, "Bearer s3cret");
+        assert!(value.is_sensitive() && !format!("{value:?}").contains("s3cret"));
+        // What is no header is refused, and not shown.
+        for bad in ["\n", "\0", "\u{7f}"] {
+            assert!(!bearer(&format!("s3cret{bad}")).unwrap_err().contains("s3cret"));
+        }
+        assert_eq!(bearer("é").unwrap().as_bytes(), "Bearer é".as_bytes());
+        assert_eq!(basic("api", "s3cret").unwrap(), "Basic YXBpOnMzY3JldA==");
     }
 }

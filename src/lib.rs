@@ -78,7 +78,7 @@ pub use builder::ValidatorBuilder;
 pub use challenge::Challenge;
 pub use claims::rules::Profile;
 #[cfg(feature = "driver")]
-pub use client_auth::{ClientAuth, ClientKey, ClientSecret};
+pub use client_auth::{ClientAuth, ClientCertificate, ClientKey, ClientSecret};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use config_error::ConfigError;
 pub use credentials::Credentials;

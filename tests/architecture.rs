@@ -94,7 +94,7 @@ const DOORS: [(&str, Door); 29] = [
     ("tower_layer", In(&["tower", "wire/reqwest"])),
     ("tower_service", In(&["tower", "wire/reqwest"])),
     ("tracing", In(&["tracing_observer"])),
-    ("zeroize", In(&["client_auth", "introspection/remote", "jose/crypto"])),
+    ("zeroize", In(&["client_auth", "introspection/remote", "jose/crypto", "jose/secret"])),
 ];
 
 const MAY_WAIT: &[&str] =

@@ -7,11 +7,11 @@
 //! cargo bench --bench introspection -- --test           # all of it, small, and nothing is measured: outcomes alone
 //! ```
 //!
-//! - `remembered`: a remembered answer through `check`, beside a JWT through `check` and beside the signature alone. JWTs have no memory
-//!   yet, so each is verified each time; when they have one, it is the measure of this.
+//! - `remembered`: a remembered answer through `check`, beside a JWT whose signature is remembered, beside one that is verified each time,
+//!   and beside the signature alone.
 //! - `crowd`: a thousand callers with one token, and a thousand with a token each while the issuer takes ten seconds.
 //! - `flood`: ten million unique random tokens. What grows, and what the issuer hears of it.
-//! - `broken`: the way to the issuer, broken in every way; beside it, checks of JWTs by the same validator.
+//! - `broken`: the way to the issuer, broken in every way; beside it, checks of JWTs by the same validator, verified and remembered.
 //!
 //! Outcomes are asserted before anything is measured. Quote the ratios, which come first, and not the times.
 
@@ -22,6 +22,8 @@
 mod broken;
 #[path = "../counting/mod.rs"]
 mod counting;
+#[path = "../cpu_time/mod.rs"]
+mod cpu_time;
 mod crowd;
 mod flood;
 #[path = "../measure/mod.rs"]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no benchmark uses all of it")]
 
 pub(crate) mod memory;
+pub(crate) mod ratio;
 
 use std::fs::OpenOptions;
 use std::hint::black_box;
@@ -17,6 +18,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue};
 use scopegate::testing::{TestIssuer, TestToken};
 use scopegate::{Algorithm, Credentials, Requirement, Validator};
+
+use ratio::{Ratio, median};
 
 pub(crate) const AUDIENCE: &str = "https://api.example.com";
 pub(crate) const ROUNDS: usize = 161;
@@ -65,17 +68,18 @@ impl Contender {
     }
 
     pub(crate) fn median(&self) -> f64 {
-        let mut sorted = self.figures.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
+        median(self.figures.iter().copied())
+    }
+
+    /// How many times as long as the other, which was measured beside it.
+    pub(crate) fn ratio_to(&self, other: &Self) -> Ratio {
+        Ratio::of(&self.figures, &other.figures)
     }
 
     /// Half of all rounds lie within this much of the median.
     pub(crate) fn spread(&self) -> f64 {
-        let median = self.median();
-        let mut away: Vec<_> = self.figures.iter().map(|figure| (figure - median).abs()).collect();
-        away.sort_by(f64::total_cmp);
-        away[away.len() / 2]
+        let middle = self.median();
+        median(self.figures.iter().map(|figure| (figure - middle).abs()))
     }
 }
 

@@ -11,6 +11,8 @@
 //!    Of answers that come it is asked on the driver's thread, where nobody is answered until it says something.
 //! 7. Given up: a child that was forked off while another thread held a lock of these waits for it for ever. As with that of the
 //!    resolved issuers, it is held for no longer than it takes to change a table.
+//! 8. A newer answer takes the place of an older one at once: at no time is nothing known of a token, which would be 503 for a request
+//!    that neither answer lets wait. So the newer one is there before the older one goes. It holds for one change within one look.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -346,7 +348,9 @@ impl Memory {
     ) -> Option<R> {
         let about = About { asker, token };
         let read = |found: &Arc<Remembered>| if found.is_usable(now) { read(found) } else { None };
-        self.active.find(&about, read).or_else(|| self.others.find(&about, read))
+        let find = |memory: &Bounded<_, _>| memory.find(&about, read);
+        // Invariant 8: it may have moved from the second to the first while the second was looked at.
+        find(&self.active).or_else(|| find(&self.others)).or_else(|| find(&self.active))
     }
 
     /// A question begins.
@@ -384,7 +388,7 @@ impl Memory {
             Fact::Active(_) => (&self.active, &self.others),
             Fact::Bad(_) => (&self.others, &self.active),
         };
-        // In this order, so that nobody finds it in neither place.
+        // Invariant 8.
         if !remembered.life.is_zero() {
             here.insert(flight.key.clone(), Arc::clone(&remembered));
         }

@@ -66,6 +66,9 @@ fn request(
     *request.uri_mut() = endpoint.uri().clone();
     // It changes nothing at the server, though it is a POST.
     request.extensions_mut().insert(Repeatable);
+    if let Some(shown) = asked.auth.shown(credential) {
+        request.extensions_mut().insert(shown);
+    }
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));

@@ -155,7 +155,8 @@ pub enum FetchError {
         /// How long the host asks to be left alone, between 1 s and 1 h.
         retry_after: Option<Duration>,
     },
-    /// The callback of a [`ClientSecret`](crate::ClientSecret) or a [`ClientKey`](crate::ClientKey) had nothing to give.
+    /// The callback of a [`ClientSecret`](crate::ClientSecret), a [`ClientKey`](crate::ClientKey) or a
+    /// [`ClientCertificate`](crate::ClientCertificate) had nothing to give.
     #[error("there is no secret to ask the issuer with")]
     NoClientSecret {
         /// What the callback said.

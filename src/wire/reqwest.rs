@@ -1,5 +1,6 @@
 //! A ready way out: HTTP/1.1 over rustls.
 
+mod certificate;
 mod failure;
 mod resolver;
 mod stale;
@@ -14,12 +15,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::tls::{Certificate, Identity};
 
+use crate::client_auth::ShownCertificate;
 use crate::config_error::ConfigError;
 use crate::endpoint::{self, PlainHttp};
 use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Fetching, Repeatable};
 use crate::wire::per_process::PerProcess;
 use crate::wire::tls_problem::TlsProblem;
+use certificate::{Clients, identity};
 use failure::failure;
 
 /// The [`Fetch`] that a validator uses unless it is given another.
@@ -43,6 +46,8 @@ pub struct ReqwestFetch {
     free: Client,
     /// Connects to public addresses alone. They are two, so that none uses a connection which the other made.
     confined: Client,
+    /// For issuers that are asked with a certificate of their own.
+    own: Clients,
 }
 
 /// Made once, at the first exchange of a process: its connections are served by tasks, which a forked child does not have. A
@@ -65,6 +70,7 @@ impl ReqwestFetch {
             identity: None,
             free: PerProcess::new(),
             confined: PerProcess::new(),
+            own: Clients::new(),
         }
     }
 
@@ -98,27 +104,19 @@ impl ReqwestFetch {
     /// and the private key, in PEM and in any order.
     ///
     /// None by default. Hosts of issuers that a resolver names do not see it, unless they may lie at private addresses
-    /// ([`DangerousTenants::allow_private_addresses`](crate::DangerousTenants::allow_private_addresses)).
+    /// ([`DangerousTenants::allow_private_addresses`](crate::DangerousTenants::allow_private_addresses)). An issuer that is asked with
+    /// a certificate of its own ([`ClientAuth::with_certificate`](crate::ClientAuth::with_certificate)) sees that one.
     ///
     /// # Errors
     /// [`ConfigError`] if a certificate or a private key is missing or cannot be read, or if they do not belong together. It
     /// does not show them.
     pub fn client_certificate(self, pem: &[u8]) -> Result<Self, ConfigError> {
-        let unusable = |error| ConfigError::Unusable {
-            setting: "client_certificate",
-            problem: "is not a certificate and its private key in PEM",
-            source: Arc::new(error),
-        };
-        let identity = Identity::from_pem(pem).map_err(unusable)?;
-        // Only a client puts the two together, and the one that is made at the first exchange could tell nobody.
-        let tried = reqwest::Client::builder().tls_certs_only([]).identity(identity.clone());
-        tried.build().map_err(unusable)?;
-        Ok(Self { identity: Some(identity), ..self.unused() })
+        Ok(Self { identity: Some(identity(pem)?), ..self.unused() })
     }
 
     /// Without the clients, which were made with the settings of their time.
     fn unused(self) -> Self {
-        Self { free: PerProcess::new(), confined: PerProcess::new(), ..self }
+        Self { free: PerProcess::new(), confined: PerProcess::new(), own: Clients::new(), ..self }
     }
 
     async fn exchange(
@@ -131,26 +129,14 @@ impl ReqwestFetch {
         }
         // RFC 9110 s9.2.2.
         let is_repeatable = request.method().is_idempotent() || request.extensions().get::<Repeatable>().is_some();
+        let client = self.client_for(request.extensions().get(), limits)?;
         let request = reqwest::Request::try_from(request)
             .map_err(|_| FetchError::NotAllowed { problem: "is no URL to the client that would ask it" })?;
         // No resolver is asked for these.
         if let Some(address) = literal(request.url()).filter(|address| !limits.addresses.allow(*address)) {
             return Err(FetchError::PrivateAddress { address });
         }
-        let client = match limits.addresses {
-            Addresses::Any => &self.free,
-            Addresses::Public => &self.confined,
-        };
-        let process = process::id();
-        let client = match client.get(process) {
-            Some(client) => client,
-            None => {
-                let setup = |source| FetchError::Tls { problem: TlsProblem::Setup, source };
-                let made = self.client(limits).map_err(setup)?;
-                client.get_or_make(process, || made.clone())
-            }
-        };
-        let mut answer = stale::send(client, request, is_repeatable).await.map_err(|error| failure(error, limits))?;
+        let mut answer = stale::send(&client, request, is_repeatable).await.map_err(|error| failure(error, limits))?;
         let announced = answer.content_length().map(|announced| usize::try_from(announced).unwrap_or(usize::MAX));
         if announced.is_some_and(|announced| announced > limits.body) {
             return Err(FetchError::TooLarge { limit: limits.body });
@@ -170,6 +156,28 @@ impl ReqwestFetch {
         Ok(response)
     }
 
+    fn client_for(&self, shown: Option<&ShownCertificate>, limits: FetchLimits) -> Result<reqwest::Client, FetchError> {
+        let process = process::id();
+        let setup = |source| FetchError::Tls { problem: TlsProblem::Setup, source };
+        let identity = self.shown_to(limits.addresses);
+        let client = match (shown, limits.addresses) {
+            (Some(ShownCertificate::This(pem)), addresses) => {
+                let make = |identity| self.client(limits, Some(identity));
+                return self.own.get_or_make(process, pem, addresses, make).map_err(setup);
+            }
+            (Some(ShownCertificate::OfTheFetch), Addresses::Public) if self.identity.is_some() => {
+                return Err(FetchError::NotAllowed { problem: NOT_SHOWN });
+            }
+            (_, Addresses::Any) => &self.free,
+            (_, Addresses::Public) => &self.confined,
+        };
+        if let Some(client) = client.get(process) {
+            return Ok(client.clone());
+        }
+        let made = self.client(limits, identity.cloned()).map_err(setup)?;
+        Ok(client.get_or_make(process, || made.clone()).clone())
+    }
+
     /// The client certificate for hosts at such addresses. Those that somebody else may name are confined to public ones, and whoever
     /// may name a host is no friend who should learn which program this is.
     const fn shown_to(&self, addresses: Addresses) -> Option<&Identity> {
@@ -179,7 +187,11 @@ impl ReqwestFetch {
         }
     }
 
-    fn client(&self, limits: FetchLimits) -> Result<reqwest::Client, Arc<dyn Error + Send + Sync>> {
+    fn client(
+        &self,
+        limits: FetchLimits,
+        identity: Option<Identity>,
+    ) -> Result<reqwest::Client, Arc<dyn Error + Send + Sync>> {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("scopegate/", env!("CARGO_PKG_VERSION")))
             .https_only(self.plain_http == PlainHttp::Refused)
@@ -198,8 +210,8 @@ impl ReqwestFetch {
             Roots::SystemAnd(roots) => builder.tls_certs_merge(roots.iter().cloned()),
             Roots::Only(roots) => builder.tls_certs_only(roots.iter().cloned()),
         };
-        let builder = match self.shown_to(limits.addresses) {
-            Some(identity) => builder.identity(identity.clone()),
+        let builder = match identity {
+            Some(identity) => builder.identity(identity),
             None => builder,
         };
         let builder = match limits.addresses {
@@ -234,6 +246,9 @@ impl Fetch for ReqwestFetch {
         })
     }
 }
+
+const NOT_SHOWN: &str = "is one that a resolver named, which is not shown the certificate of ReqwestFetch: \
+                         give the issuer its own with ClientAuth::with_certificate";
 
 /// What is reserved for a body before any of it has come, whatever is announced.
 const MOST_RESERVED: usize = 512 * 1024;

@@ -45,7 +45,7 @@ impl World {
     fn saved(&self) -> SavedKeys {
         let validator = self.discovering().build().unwrap();
         block_on(validator.warm_up()).unwrap();
-        SavedKeys::open(&validator.save_keys(&secret()), &secret()).unwrap()
+        keys_of(&validator)
     }
 
     /// What a check says of the good token.
@@ -55,8 +55,13 @@ impl World {
     }
 }
 
-fn secret() -> SealingSecret {
+pub(crate) fn secret() -> SealingSecret {
     SealingSecret::new([7; 32]).unwrap()
+}
+
+/// What a restart of this validator begins with.
+pub(crate) fn keys_of(validator: &Validator) -> SavedKeys {
+    SavedKeys::open(&validator.save_keys(&secret()), &secret()).unwrap()
 }
 
 #[test]
@@ -99,7 +104,7 @@ fn restored_keys_are_never_younger_than_they_were() {
     world.clock.advance(4 * HOUR);
     assert_eq!(world.judged(&warm), Ok(()), "24 h to the second");
     // Saved once more, and the wall clock is set back: neither makes them young.
-    let again = SavedKeys::open(&warm.save_keys(&secret()), &secret()).unwrap();
+    let again = keys_of(&warm);
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(world.judged(&warm), Err(Reason::KeysUnavailable));
     for late in [saved, again] {
@@ -223,16 +228,16 @@ fn keys_of_an_issuer_that_was_not_named_outlast_a_second_restart() {
 }
 
 /// A path that nobody else uses, removed at the end.
-struct Place(PathBuf);
+pub(crate) struct Place(PathBuf);
 
 impl Place {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("scopegate-it-{name}-{}", std::process::id()));
         let _ = fs::remove_file(&path);
         Self(path)
     }
 
-    fn file(&self) -> KeyFile {
+    pub(crate) fn file(&self) -> KeyFile {
         KeyFile::new(&self.0, secret())
     }
 }
@@ -319,7 +324,7 @@ fn what_came_over_sockets_is_saved_like_all_else() {
     let remote = || Issuer::jwks(issuer.id(), issuer.jwks_uri()).plain_http(PlainHttp::OnLoopback);
     let validator = Validator::builder(API).trust(remote()).build().unwrap();
     block_on(validator.warm_up()).unwrap();
-    let saved = SavedKeys::open(&validator.save_keys(&secret()), &secret()).unwrap();
+    let saved = keys_of(&validator);
     assert!(format!("{saved:?}").contains(issuer.id()));
     let token = issuer.token().scope("read").mint();
     let restored = remote();

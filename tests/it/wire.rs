@@ -4,6 +4,7 @@
 
 mod addresses;
 mod answers;
+mod certificates;
 mod connections;
 mod held;
 mod host;

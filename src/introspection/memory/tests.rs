@@ -74,6 +74,32 @@ fn an_entry_is_found_by_every_octet_of_its_token_and_by_whom_was_asked() {
     assert!(!knows(&memory, &long[..999]) && !knows(&memory, b"") && recalled(&memory, 2, &long, at(1)).is_none());
 }
 
+/// Invariant 8.
+#[test]
+fn at_no_time_is_nothing_known_of_a_token_whose_answer_changes() {
+    let memory = memory(100, 1_000_000);
+    learn(&memory, b"t", active("x"));
+    let (is_over, looks, misses) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                misses.fetch_add(usize::from(!knows(&memory, b"t")), Ordering::SeqCst);
+                looks.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        for round in 0..2_000 {
+            learn(&memory, b"t", if round % 2 == 0 { inactive() } else { active("x") });
+            // One look that began after it has ended: it does not change twice within one.
+            let seen = looks.load(Ordering::SeqCst);
+            while looks.load(Ordering::SeqCst) < seen + 2 {
+                std::thread::yield_now();
+            }
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    assert_eq!(misses.into_inner(), 0, "of {}", looks.into_inner());
+}
+
 #[test]
 fn what_is_learnt_anew_takes_the_place_of_what_was_known() {
     let memory = memory(100, 1_000_000);

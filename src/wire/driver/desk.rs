@@ -27,7 +27,7 @@ use crate::keys::store::KeyStore;
 use crate::observe::{IntrospectionOutcome, Spared};
 use crate::token::AccessToken;
 use crate::wire::driver::expecting::Expecting;
-use crate::wire::driver::failure::{came_of, came_of_preparing, is_elsewhere};
+use crate::wire::driver::failure::{came_of, came_of_preparing, is_elsewhere, refuses_us};
 use crate::wire::driver::halting::{Halting, Told};
 use crate::wire::driver::in_flight::{Questions, Seat};
 use crate::wire::driver::inbox::answer;
@@ -353,7 +353,7 @@ impl Desk {
             Ok(said) => said,
             Err(error) => {
                 // Invariant 4.
-                if matches!(error, FetchError::ClientRefused { .. })
+                if refuses_us(&error, self.asked.auth.shows_certificate())
                     && self.asked.auth.at_hand().is_none()
                     && !flight.is_renewed
                 {

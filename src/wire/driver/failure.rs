@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::introspection::mercy::Came;
 use crate::wire::driver::asking::Crowded;
 use crate::wire::fetch::FetchError;
+use crate::wire::tls_problem::TlsProblem;
 
 /// How long an issuer is left alone at most because it asks to be. One answer, to one token, shuts out all others for so long.
 const LEFT_ALONE: Duration = Duration::from_secs(60);
@@ -26,6 +27,15 @@ pub(super) fn came_of_preparing(error: &FetchError) -> Came {
     match error {
         FetchError::NoClientSecret { source } if source.is::<Crowded>() => Came::Unclear,
         error => Came::Failed(error.retry_after().map(|asked| asked.min(LEFT_ALONE))),
+    }
+}
+
+/// Whether the server does not believe who asks: by its answer, or by its word on the certificate before there was one.
+pub(super) const fn refuses_us(error: &FetchError, shows_certificate: bool) -> bool {
+    match error {
+        FetchError::ClientRefused { .. } => true,
+        FetchError::Tls { problem: TlsProblem::ClientCertificate, .. } => shows_certificate,
+        _ => false,
     }
 }
 

@@ -47,20 +47,12 @@ use crate::requirement::Requirement;
 use crate::scope::ScopePolicy;
 use hand_over::HandOver;
 use judgement::{Model, Seen};
+use tests::Hand;
 use world::{API, BEGIN, FOREIGN, ISSUERS, Key, NAMES, Network, PAIRS, POOL, Presented, Server};
 
 const SEEDS: u64 = 10_000;
 const STEPS: u64 = 8;
 const LEEWAY: Duration = Duration::from_secs(30);
-
-#[derive(Debug)]
-struct Hand(Mutex<Timestamp>);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
-    }
-}
 
 /// Which of those that are on their way are heard.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,19 +94,8 @@ impl Life {
         let issuers: Arc<[TrustedIssuer]> = ISSUERS.iter().map(|name| issuer(name).build(&defaults).unwrap()).collect();
         let clock = Arc::new(Hand(Mutex::new(Timestamp::new(BEGIN, Duration::from_secs(100)))));
         let network = Arc::new(Network::new(seed));
-        let plan = Plan {
-            fetch: Arc::<Network>::clone(&network),
-            clock: Arc::<Hand>::clone(&clock),
-            issuers: Arc::clone(&issuers),
-            tenants: None,
-            defaults,
-            memory: Arc::new(Memory::nothing()),
-            listeners: Listeners::default(),
-            restored: [].into(),
-            first: Arc::new(Once::new()),
-            leftovers: Leftovers::default(),
-            key_file: None,
-        };
+        let plan =
+            Plan::of(Arc::<Network>::clone(&network), Arc::<Hand>::clone(&clock), Arc::clone(&issuers), defaults);
         let (inbox, messages) = mpsc::unbounded_channel();
         let (hand_over, post, mut unread) = (HandOver::new(), inbox.downgrade(), None);
         let begin = |places| {

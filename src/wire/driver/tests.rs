@@ -29,12 +29,37 @@ const IDENTIFIER: &str = "https://id.example.com";
 const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
     "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
 
+/// A clock that is set by hand.
 #[derive(Debug)]
-struct Hand(Mutex<Timestamp>);
+pub(super) struct Hand(pub(super) Mutex<Timestamp>);
 
 impl Clock for Hand {
     fn now(&self) -> Timestamp {
         *self.0.lock().unwrap()
+    }
+}
+
+impl Plan {
+    /// With nothing but these, and nothing to begin with.
+    pub(super) fn of(
+        fetch: Arc<dyn Fetch>,
+        clock: Arc<dyn Clock>,
+        issuers: Arc<[TrustedIssuer]>,
+        defaults: Defaults,
+    ) -> Self {
+        Self {
+            fetch,
+            clock,
+            issuers,
+            tenants: None,
+            defaults,
+            memory: Arc::new(Memory::nothing()),
+            listeners: Listeners::default(),
+            restored: [].into(),
+            first: Arc::new(Once::new()),
+            leftovers: Leftovers::default(),
+            key_file: None,
+        }
     }
 }
 
@@ -100,19 +125,8 @@ impl Stage {
         };
         let issuer = Issuer::jwks(IDENTIFIER, "https://id.example.com/keys").build(&defaults).unwrap();
         let clock = Arc::new(Hand(Mutex::new(Timestamp::new(1_700_000_000_000, Duration::from_secs(1)))));
-        let plan = Plan {
-            fetch: Arc::new(Moody(Mutex::new(Jitter(seed)))),
-            clock: Arc::<Hand>::clone(&clock),
-            issuers: [issuer].into(),
-            tenants: None,
-            defaults,
-            memory: Arc::new(Memory::nothing()),
-            listeners: Listeners::default(),
-            restored: [].into(),
-            first: Arc::new(Once::new()),
-            leftovers: Leftovers::default(),
-            key_file: None,
-        };
+        let fetch = Arc::new(Moody(Mutex::new(Jitter(seed))));
+        let plan = Plan::of(fetch, Arc::<Hand>::clone(&clock), [issuer].into(), defaults);
         let (inbox, messages) = mpsc::unbounded_channel();
         let mut unread = None;
         let hand_over = HandOver::<mpsc::UnboundedSender<Message>>::new();

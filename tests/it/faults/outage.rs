@@ -175,9 +175,8 @@ fn keys_serve_as_long_as_the_program_says_and_not_a_millisecond_longer() {
 fn restored_keys_serve_as_long_as_the_program_says_and_not_a_millisecond_longer() {
     let world = World::warm();
     let token = world.lasting_token();
-    let secret = scopegate::SealingSecret::new([7; 32]).unwrap();
     world.clock.advance(Duration::from_millis(100_001));
-    let saved = scopegate::SavedKeys::open(&world.validator.save_keys(&secret), &secret).unwrap();
+    let saved = crate::saved::keys_of(&world.validator);
     world.issuer.script(Fault::disconnect());
     world.clock.advance(Duration::from_millis(99_999));
     let restored = five_minutes(&world).restore(saved.clone()).build().unwrap();

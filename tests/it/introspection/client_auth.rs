@@ -8,8 +8,8 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use rcgen::KeyPair;
 use scopegate::testing::{TestClock, TestIssuer};
 use scopegate::{
-    Algorithm, ClientAuth, ClientKey, ClientSecret, ConfigError, Credentials, Introspection, Issuer, KeySet, Profile,
-    Requirement, ScopePolicy, Secret, Spared, Validator,
+    AccessToken, Algorithm, ClientAuth, ClientKey, ClientSecret, ConfigError, Credentials, Introspection, Issuer,
+    KeySet, Profile, Reason, Rejection, Requirement, ScopePolicy, Secret, Spared, Validator,
 };
 use serde_json::{Value, json as object};
 
@@ -120,15 +120,22 @@ fn a_certificate_is_shown_at_the_address_that_is_meant_for_certificates() {
 
 /// The claims of an assertion that is good by the rules of JWTs: signed, the client's, for this audience.
 fn verified(assertion: &str, client: Issuer, audience: &str) -> Value {
+    judged(assertion, client, audience).unwrap().claims().unwrap()
+}
+
+fn judged(assertion: &str, client: Issuer, audience: &str) -> Result<AccessToken, Rejection> {
     let client = client.profile(Profile::PlainJwt);
     let validator = Validator::builder(audience).trust(client).leeway(seconds(0)).clock(TestClock::at(1_800_000_000));
     let nothing = Requirement::from(ScopePolicy::none());
-    let token = validator.build().unwrap().check(&Credentials::bearer(assertion), &nothing).unwrap();
-    token.claims().unwrap()
+    validator.build().unwrap().check(&Credentials::bearer(assertion), &nothing)
 }
 
 fn header(jwt: &str) -> Value {
-    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(jwt.split('.').next().unwrap()).unwrap()).unwrap()
+    part(jwt, 0)
+}
+
+fn part(jwt: &str, at: usize) -> Value {
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(jwt.split('.').nth(at).unwrap()).unwrap()).unwrap()
 }
 
 /// What RFC 7523 s3 wants of an assertion.
@@ -155,25 +162,33 @@ fn assertion(sent: &Sent) -> String {
 #[test]
 fn a_secret_signs_an_assertion_and_is_not_sent() {
     let mut jtis = HashSet::new();
-    for (auth, audience) in [
-        (ClientAuth::secret_jwt("client-1", LONG), A),
-        (
-            ClientAuth::secret_jwt("client-1", LONG).assertion_audience("https://a.example.test/token"),
-            "https://a.example.test/token",
-        ),
+    let plain = || ClientAuth::secret_jwt("client-1", LONG);
+    let token_endpoint = "https://a.example.test/token";
+    for (auth, audience, kind) in [
+        (plain(), A, "JWT"),
+        (plain().assertion_audience(token_endpoint), token_endpoint, "JWT"),
+        (plain().explicitly_typed(), A, "client-authentication+jwt"),
     ] {
         let world = believed(auth);
         for number in 0..3 {
             assert!(world.validate(&format!("token-{number}")).is_err());
             let sent = world.way.question();
             let assertion = assertion(&sent);
-            assert_eq!(header(&assertion), object!({"alg": "HS256", "typ": "JWT"}));
+            assert_eq!(header(&assertion), object!({"alg": "HS256", "typ": kind}));
             let secret = Secret::new(Algorithm::Hs256, LONG).unwrap();
-            is_sound(&verified(&assertion, Issuer::secrets("client-1", [secret]), audience), audience, &mut jtis);
+            let client = Issuer::secrets("client-1", [secret]);
+            match judged(&assertion, client, audience) {
+                Ok(token) => is_sound(&token.claims().unwrap(), audience, &mut jtis),
+                // It says of itself that it is no access token.
+                Err(rejection) => {
+                    assert_eq!((rejection.reason(), kind), (Reason::WrongType, "client-authentication+jwt"));
+                    is_sound(&part(&assertion, 1), audience, &mut jtis);
+                }
+            }
             assert!(!format!("{sent:?}").contains(LONG));
         }
     }
-    assert_eq!(jtis.len(), 6);
+    assert_eq!(jtis.len(), 9);
 }
 
 fn key_pair(algorithm: Algorithm) -> KeyPair {

@@ -1,12 +1,8 @@
 //! Saved keys of tenants that the resolver has not named yet: what the program takes back, no later token brings back.
 
-use std::fs;
-use std::path::PathBuf;
-
-use scopegate::{KeyFile, SavedKeys, SealingSecret};
-
 use super::again::Brittle;
 use super::*;
+use crate::saved::{Place, keys_of};
 
 impl World {
     /// The same tenants after a restart, with the keys that the one before had; their issuers are down.
@@ -21,7 +17,7 @@ impl World {
             world.accepts(number);
             world.clock.advance(Duration::from_millis(50));
         }
-        let saved = SavedKeys::open(&world.validator.save_keys(&secret()), &secret()).unwrap();
+        let saved = keys_of(&world.validator);
         world.tenants.iter().for_each(|tenant| tenant.script(Fault::disconnect()));
         let found = Arc::clone(&world.rows);
         let tenants = Tenants::try_at_most(count, move |name| found.find(name));
@@ -34,31 +30,6 @@ impl World {
     fn kept(&self, place: &Place) -> Vec<usize> {
         let saved = place.file().read().map_or_else(|_| String::new(), |saved| format!("{saved:?}"));
         (0..self.tenants.len()).flat_map(|number| vec![number; saved.matches(&name(number)).count()]).collect()
-    }
-}
-
-fn secret() -> SealingSecret {
-    SealingSecret::new([7; 32]).unwrap()
-}
-
-/// A path that nobody else uses, removed at the end.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("scopegate-leftovers-{name}-{}", std::process::id()));
-        let _ = fs::remove_file(&path);
-        Self(path)
-    }
-
-    fn file(&self) -> KeyFile {
-        KeyFile::new(&self.0, secret())
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 

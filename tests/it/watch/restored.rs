@@ -1,22 +1,20 @@
 //! What is told of keys that were restored.
 
-use futures_executor::block_on;
-use scopegate::testing::TestClock;
-use scopegate::{SavedKeys, SealingSecret};
-
 use super::*;
 use crate::rotation::{issuer, soon};
+use crate::saved::keys_of;
 use crate::tenants::Ears;
+use futures_executor::block_on;
+use scopegate::testing::TestClock;
 
 #[test]
 fn restored_keys_that_the_issuer_still_has_are_stale_and_then_fresh_and_never_changed() {
     let clock = TestClock::at(1_800_000_000);
     let issuer = issuer(A, &clock);
     let builder = || Validator::builder(API).trust(Issuer::discover(A)).fetch(issuer.fetch()).clock(clock.clone());
-    let secret = SealingSecret::new([7; 32]).unwrap();
     let first = builder().build().unwrap();
     block_on(first.warm_up()).unwrap();
-    let saved = SavedKeys::open(&first.save_keys(&secret), &secret).unwrap();
+    let saved = keys_of(&first);
     clock.advance(seconds(60));
 
     let (kept, ears) = (Kept::default(), Arc::new(Ears::default()));

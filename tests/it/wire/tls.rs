@@ -21,7 +21,7 @@ pub(super) struct Authority {
 
 /// A certificate and its key.
 pub(super) struct Leaf {
-    certificate: rcgen::Certificate,
+    pub(super) certificate: rcgen::Certificate,
     key: KeyPair,
 }
 
@@ -30,7 +30,7 @@ impl Authority {
         Self::named("the test's authority")
     }
 
-    fn named(name: &str) -> Self {
+    pub(super) fn named(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -52,8 +52,12 @@ impl Authority {
         [ReqwestFetch::new().trust_only(pem).unwrap(), ReqwestFetch::new().trust_also(pem).unwrap()]
     }
 
+    pub(super) fn pem(&self) -> &str {
+        &self.pem
+    }
+
     /// A host that asks for a certificate of this authority.
-    fn asking(&self, leaf: &Leaf, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+    pub(super) fn asking(&self, leaf: &Leaf, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -84,7 +88,7 @@ impl Leaf {
             .unwrap()
     }
 
-    fn pem(&self) -> String {
+    pub(super) fn pem(&self) -> String {
         self.certificate.pem() + &self.key.serialize_pem()
     }
 }
