@@ -206,6 +206,38 @@ fn keys_that_a_resolver_hands_over_anew_are_the_keys_that_count() {
 }
 
 #[test]
+fn the_same_keys_at_another_place_are_those_of_other_settings() {
+    let tenant = Tenant::new(|issuer| Issuer::jwks(A, issuer.jwks_uri()));
+    let token = tenant.known(tenant.token());
+    tenant.set(Some(Issuer::discover(A)));
+    tenant.clock.advance(seconds(10));
+    soon("its keys are to be fetched", || tenant.api.check(&token) == Err(Reason::KeysUnavailable));
+    assert_eq!(tenant.api.validate(&tenant.token().mint()), NETWORK);
+    assert_eq!((tenant.api.check(&token), tenant.api.check(&token)), (SIGNATURE, MEMORY));
+}
+
+#[test]
+fn of_an_issuer_that_made_room_for_another_nothing_counts_any_more() {
+    let clock = TestClock::at(NOW);
+    let issuers = [A, B].map(|name| issuer(name, &clock));
+    let keys = issuers.each_ref().map(published);
+    let known = move |name: &str| {
+        let place = [A, B].iter().position(|known| *known == name)?;
+        Some(Issuer::keys(name, keys[place].clone()))
+    };
+    let builder = Validator::builder(API).trust_each(Tenants::at_most(1, known));
+    let api = Watched::new(builder.fetch(TestIssuer::fetch_from(&issuers)).clock(clock.clone()));
+    let [of_a, of_b] = issuers.each_ref().map(|issuer| issuer.token().scope("read").mint());
+    assert_eq!((api.validate(&of_a), api.check(&of_a)), (NETWORK, MEMORY));
+    clock.advance(seconds(60));
+    assert_eq!((api.validate(&of_b), api.check(&of_b)), (NETWORK, MEMORY));
+    assert_eq!(api.check(&of_a), Err(Reason::KeysUnavailable));
+    clock.advance(seconds(60));
+    let twin = issuers[0].token().scope("read").mint();
+    assert_eq!((api.validate(&twin), api.check(&of_a), api.check(&of_a)), (NETWORK, SIGNATURE, MEMORY));
+}
+
+#[test]
 fn of_an_issuer_that_is_forgotten_nothing_counts_any_more() {
     let tenant = Tenant::new(pushed);
     let token = tenant.known(tenant.token());
