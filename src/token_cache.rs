@@ -104,3 +104,7 @@ impl TokenCache {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "token_cache/tests.rs"]
+mod tests;

@@ -19,6 +19,7 @@ mod layer;
 mod naive;
 mod real_introspections;
 mod real_issuers;
+mod remembered;
 mod rotation;
 mod saved;
 mod scopes;

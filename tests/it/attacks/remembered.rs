@@ -1,4 +1,4 @@
-//! S01 and S02: nothing is remembered of a token that could be mistaken for another.
+//! S01 and S02 on every site, each token for itself. What a remembered one changes in it is in `remembered/alike`.
 
 use scopegate::Reason::BadSignature;
 

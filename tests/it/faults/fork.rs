@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use scopegate::testing::TestIssuer;
-use scopegate::{Credentials, Issuer, PlainHttp, ReqwestFetch, Validator};
+use scopegate::{Credentials, Issuer, KeySet, PlainHttp, ReqwestFetch, Validator};
 
 use super::*;
 use crate::rotation::{API, read};
@@ -55,4 +55,29 @@ fn a_child_fetches_over_a_connection_of_its_own() {
     assert_eq!(code, 0, "1: nothing was fetched, 2: not the keys");
     block_on(validator.refresh_now()).unwrap();
     assert!(validator.check(&Credentials::bearer(&token), &read()).is_ok(), "nor does the child take anything from it");
+}
+
+#[test]
+fn a_child_has_a_memory_of_its_own_that_begins_with_what_its_parent_knew() {
+    let issuer = TestIssuer::new(A).default_audience(API);
+    let keys = || KeySet::from_json(issuer.jwks().as_bytes()).unwrap();
+    let trusted = Issuer::keys(A, keys());
+    let handle = trusted.key_handle().unwrap();
+    let validator = Validator::builder(API).trust(trusted).build().unwrap();
+    let is_good = |token: &str| validator.check(&Credentials::bearer(token), &read()).is_ok();
+    let [known, new] = [(); 2].map(|()| issuer.token().scope("read").mint());
+    assert!(is_good(&known) && is_good(&known));
+    issuer.rotate();
+    let rotated = keys();
+    let code = in_a_child(|| {
+        if !(is_good(&known) && is_good(&new) && is_good(&new)) {
+            return 1;
+        }
+        handle.install(rotated.clone());
+        i32::from(is_good(&known) || is_good(&new)) * 2
+    });
+    assert_eq!(code, 0, "1: a good token is refused, 2: one is accepted whose key is gone");
+    assert!(is_good(&known) && is_good(&new), "what the child was told is its own");
+    handle.install(rotated);
+    assert!(!is_good(&known) && !is_good(&new));
 }

@@ -127,14 +127,61 @@ fn a_judgement_is_counted_by_its_outcome_and_its_reason_and_timed() {
         assert!(changed.contains_key(&timed), "{changed:?}");
         let others = changed.keys().filter(|name| name.starts_with("scopegate_judged_total")).count();
         assert_eq!(others, 1, "{changed:?}");
+        let by: Vec<_> = changed.iter().filter(|(name, _)| name.starts_with("scopegate_accepted_total")).collect();
+        match outcome {
+            "accepted" => assert_eq!(by, [(&accepted_by("signature"), &1.0)]),
+            _ => assert!(by.is_empty(), "{by:?}"),
+        }
     }
     assert_eq!(kept.take_values("scopegate_judged_duration_seconds").len(), 6);
+}
+
+fn accepted_by(basis: &str) -> String {
+    format!("scopegate_accepted_total{{basis={basis:?}}}")
+}
+
+#[test]
+fn an_accepted_token_is_counted_and_told_by_what_it_was_accepted_by() {
+    let (log, kept) = (Log::default(), Kept::default());
+    let clock = TestClock::at(1_800_000_000);
+    let a = issuer(A, &clock);
+    let builder = Validator::builder(API).trust(Issuer::discover(A)).fetch(a.fetch()).clock(clock);
+    let validator = builder.observe(Watched::new(log.clone(), &kept, 32)).build().unwrap();
+    let [first, second] = [(); 2].map(|()| a.token().scope("read").mint());
+    for (token, basis) in [(&first, "network"), (&first, "memory"), (&second, "signature"), (&second, "memory")] {
+        let credentials = Credentials::bearer(token);
+        let heard = changed(&kept, || {
+            assert!(futures_executor::block_on(validator.validate(&credentials, &read())).is_ok());
+        });
+        let by: Vec<_> = heard.keys().filter(|name| name.starts_with("scopegate_accepted_total")).collect();
+        assert_eq!(by, [&accepted_by(basis)]);
+        let lines = log.lines();
+        let told = lines.iter().rfind(|line| line.contains("scopegate::judged")).unwrap();
+        let expected = format!(
+            "DEBUG scopegate::judged accepted: message=token accepted issuer={A:?} basis={basis:?} took_seconds=0.0"
+        );
+        assert_eq!(*told, expected);
+    }
+    let counted = ["memory", "signature", "network"].map(|basis| kept.scrape()[&accepted_by(basis)]);
+    assert_eq!(counted, [2.0, 1.0, 1.0]);
+    // A refusal rests on nothing, whatever is remembered of the token.
+    let write = Requirement::from(ScopePolicy::all(["write"]).unwrap());
+    assert!(validator.check(&Credentials::bearer(&first), &write).is_err());
+    let lines = log.lines();
+    let told = lines.iter().rfind(|line| line.contains("scopegate::judged")).unwrap();
+    let expected =
+        r#"DEBUG scopegate::judged refused: message=token refused reason="insufficient_scope" took_seconds=0.0"#;
+    assert_eq!(told, expected);
+    assert_eq!(["memory", "signature", "network"].map(|basis| kept.scrape()[&accepted_by(basis)]), counted);
 }
 
 #[test]
 fn every_reason_is_there_from_the_start_at_zero() {
     let kept = Kept::default();
     let _observer = observer(&kept);
+    for basis in ["memory", "signature", "network"] {
+        assert_eq!(kept.scrape()[&accepted_by(basis)], 0.0);
+    }
     let reasons: Vec<_> = kept.scrape().into_iter().filter(|(name, _)| name.contains("judged_total")).collect();
     assert_eq!(reasons.len(), 25, "24 reasons, and accepted: {reasons:?}");
     assert!(reasons.iter().all(|(_, count)| *count == 0.0));
