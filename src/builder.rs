@@ -41,6 +41,7 @@ const STALE: std::ops::RangeInclusive<Duration> = Duration::from_secs(5 * 60)..=
 const DEFAULT_TOKEN_BYTES: usize = 16_384;
 const SIGNATURES_FOR: Duration = Duration::from_secs(5 * 60);
 const LONGEST_SIGNATURES_FOR: Duration = Duration::from_secs(60 * 60);
+const MOST_REMEMBERED: u64 = 1_000_000;
 const DEFAULT_DENIALS: usize = 100_000;
 const MOST_DENIALS: usize = 1_000_000;
 
@@ -165,7 +166,7 @@ impl ValidatorBuilder {
         self
     }
 
-    /// How many tokens are remembered: 10,000 by default, in 32 MiB at most. So many whose signature held, and as many again of which
+    /// How many tokens are remembered: 10,000 by default, in 32 MiB at most; 1,000,000 at most, in as many bytes as you give. So many whose signature held, and as many again of which
     /// issuers have said something. What is used the least goes first, and is verified, or asked about, again.
     #[must_use]
     pub const fn remember_at_most(mut self, tokens: u64, bytes: u64) -> Self {
@@ -253,6 +254,10 @@ impl ValidatorBuilder {
         if !TOKEN_BYTES.contains(&self.max_token) {
             let problem = "not between 1,024 and 1,048,576 bytes";
             return Err(ConfigError::invalid("max_token_bytes", self.max_token.to_string(), problem));
+        }
+        if self.remembered.entries > MOST_REMEMBERED {
+            let problem = "more than 1,000,000 tokens";
+            return Err(ConfigError::invalid("remember_at_most", self.remembered.entries.to_string(), problem));
         }
         if self.signatures_for > LONGEST_SIGNATURES_FOR {
             let problem = "longer than 1 hour";

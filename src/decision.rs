@@ -14,7 +14,7 @@ use crate::introspection::memory::{Ahead, Memory, Question, Remembered, TokenTex
 use crate::issuer::{JudgedBy, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::compact::Unverified;
-use crate::jose::key_set::Candidates;
+use crate::jose::key_set::{Candidates, Witness};
 use crate::jose::verify::{Verified, verify};
 use crate::keys::store::Held;
 use crate::keys::unknown_key::UnknownKey;
@@ -126,6 +126,32 @@ impl From<Reason> for Stop {
     }
 }
 
+/// What is left for [`decide`] to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    All,
+    /// All but what signatures have proven, where there is nothing of this token.
+    AllButProofs,
+}
+
+/// Judges what a request presented by what is remembered. It only accepts, or finds that the token is not enough; all else is left to
+/// [`decide`], so that the time may be a rough one here.
+pub(crate) fn recall(
+    trusted: &Trusted,
+    presented: &Credentials<'_>,
+    demand: &Requirement,
+    now: Timestamp,
+) -> Result<Verdict, Left> {
+    let octets = presented.token(trusted.max_token).map_err(|_| Left::All)?;
+    let asking = Asking { trusted, presented, octets, supply: None, now };
+    let (good, left) = match asking.remembered() {
+        Some(good) => (good, Left::All),
+        None => (asking.opaque().ok_or(Left::AllButProofs)?, Left::AllButProofs),
+    };
+    let good = good.and_then(|good| asking.allowed(good)).map_err(|_| left)?;
+    Ok(good.against(demand))
+}
+
 /// Judges what a request presented. `supply` is what came of the need that the last round stated.
 pub(crate) fn decide(
     trusted: &Trusted,
@@ -133,10 +159,11 @@ pub(crate) fn decide(
     demand: &Requirement,
     supply: Option<&Supply>,
     now: Timestamp,
+    left: Left,
 ) -> Verdict {
-    match judge(trusted, presented, demand, supply, now) {
-        Ok((good, Ok(()))) => Verdict::Accepted(good.token, good.once),
-        Ok((good, Err(reason))) => Verdict::NotEnough(good.token, good.once, reason),
+    match judge(trusted, presented, supply, now, left) {
+        // RFC 6750 s3.1: is it enough?
+        Ok(good) => good.against(demand),
         Err(Stop::Refused(refusal)) => Verdict::Refused(refusal),
         Err(Stop::Wanted(need, meanwhile)) => Verdict::Wanted(need, meanwhile),
     }
@@ -145,30 +172,25 @@ pub(crate) fn decide(
 fn judge(
     trusted: &Trusted,
     presented: &Credentials<'_>,
-    demand: &Requirement,
     supply: Option<&Supply>,
     now: Timestamp,
-) -> Result<(Good, Result<(), Reason>), Stop> {
+    left: Left,
+) -> Result<Good, Stop> {
     // RFC 6750 s2: one token, and not a byte of it is read before its length is known to be sane.
     let octets = presented.token(trusted.max_token)?;
     let asking = Asking { trusted, presented, octets, supply, now };
-    let good = match asking.remembered() {
+    let remembered = if left == Left::All { asking.remembered() } else { None };
+    let good = match remembered {
         // Its signature was proven a while ago, and nothing has come between.
         Some(good) => good?,
-        None => match trusted.opaque.route(octets).and_then(|place| trusted.issuers.get(place)) {
+        None => match asking.opaque() {
             // RFC 7662: the issuer's word.
-            Some(issuer) => asking.unproven(issuer)?,
+            Some(said) => said?,
             // RFC 9068: the issuer's signature.
             None => asking.signed().map_err(|stop| presented.is_token().err().map_or(stop, Stop::from))?,
         },
     };
-    // What a logout or a revocation has called, by whatever name it is known.
-    trusted.denied.allows(&good.token, good.also.as_ref(), now)?;
-    // RFC 6750 s3.1: is it enough?
-    let left = good.also.as_ref().filter(|also| also.names_scopes());
-    let is_enough =
-        demand.satisfied_by(&good.token).and_then(|()| left.map_or(Ok(()), |left| demand.satisfied_by(left)));
-    Ok((good, is_enough))
+    asking.allowed(good)
 }
 
 /// A token that is good in itself.
@@ -188,7 +210,34 @@ struct Asking<'j> {
     now: Timestamp,
 }
 
+impl Good {
+    /// What a route demands, of the token and of what its issuer leaves of it.
+    fn against(self, demand: &Requirement) -> Verdict {
+        let Self { token, also, once } = self;
+        let is_enough = demand.satisfied_by(&token).and_then(|()| match &also {
+            Some(also) if also.names_scopes() => demand.satisfied_by(also),
+            Some(_) | None => Ok(()),
+        });
+        match is_enough {
+            Ok(()) => Verdict::Accepted(token, once),
+            Err(reason) => Verdict::NotEnough(token, once, reason),
+        }
+    }
+}
+
 impl Asking<'_> {
+    /// What a logout or a revocation has called, by whatever name it is known.
+    fn allowed(&self, good: Good) -> Result<Good, Stop> {
+        self.trusted.denied.allows(&good.token, good.also.as_ref(), self.now)?;
+        Ok(good)
+    }
+
+    /// Judges a token by its issuer's word alone, where it is one that does not say whose it is.
+    fn opaque(&self) -> Option<Result<Good, Stop>> {
+        let place = self.trusted.opaque.route(self.octets)?;
+        self.trusted.issuers.get(place).map(|issuer| self.unproven(issuer))
+    }
+
     /// What is left to be judged of a token whose signature was proven a while ago; `None` if that counts no more.
     fn remembered(&self) -> Option<Result<Good, Stop>> {
         let Self { trusted, now, .. } = *self;
@@ -196,7 +245,7 @@ impl Asking<'_> {
             let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
             let issuer = trusted.issuer_of(proven, resolved.as_deref().map(|table| &**table), now)?;
             let keys = issuer.keys.read();
-            if !keys.is_usable(now) || !keys.keys.has(proven.evidence.key) {
+            if !keys.is_usable(now) || !keys.keys.attests(proven.evidence.witness) {
                 return None;
             }
             let is_in_time = issuer.rules.time(proven.token.get().stated(), now).map_err(Stop::from);
@@ -222,8 +271,8 @@ impl Asking<'_> {
         // RFC 7515 s5.2: the signature, by a key of this issuer's current set.
         let keys = issuer.keys.read();
         let unproven = Unproven { issuer, token: &token, held: &keys, supply, now };
-        let verified = match prove(&token, &keys, now)? {
-            Proof::Holds(verified) => verified,
+        let (verified, witness) = match prove(&token, &keys, now)? {
+            Proof::Holds(verified, witness) => (verified, witness),
             Proof::NoKeys => return Err(unproven.without_keys()),
             Proof::UnknownKey => return Err(unproven.unknown_key()),
             Proof::BadSignature => return Err(unproven.bad_signature()),
@@ -235,8 +284,9 @@ impl Asking<'_> {
             None => Claims::read(verified.payload()?, names)?,
         };
         let accepted = issuer.rules.accept(claims, verified.typ(), now)?;
-        let evidence = Evidence { issuer: issuer.number, key: verified.key() };
-        self.after_proof(issuer, AccessToken::new(accepted, &issuer.rules), Some(evidence))
+        let token = AccessToken::new(accepted, &issuer.rules);
+        let lasts = issuer.rules.life_left(token.stated(), now);
+        self.after_proof(issuer, token, Some(Evidence { issuer: issuer.number, witness, lasts }))
     }
 
     /// Judges a token whose signature holds.
@@ -371,7 +421,7 @@ impl Trusted {
 
 /// What the keys at hand say of a token.
 pub(crate) enum Proof<'t> {
-    Holds(Verified<'t>),
+    Holds(Verified<'t>, Witness),
     /// There is no key that may be used at all.
     NoKeys,
     /// No key of the set is the one that signed.
@@ -388,12 +438,12 @@ pub(crate) fn prove<'t>(token: &'t Unverified<'t>, held: &Held, now: Timestamp) 
     match held.keys.candidates(token.header.kid_octets(), token.header.algorithm) {
         Candidates::Named(key) => match verify(token, [key]) {
             Err(Reason::BadSignature) => Ok(Proof::BadSignature),
-            proof => proof.map(Proof::Holds),
+            proof => proof.map(|verified| Proof::Holds(verified, Witness::Key(key.identity()))),
         },
         // That none of the nameless holds says only that the key is not among them.
         Candidates::Unnamed(keys) => match verify(token, keys.into_iter().flatten()) {
             Err(Reason::BadSignature) => Ok(Proof::UnknownKey),
-            proof => proof.map(Proof::Holds),
+            proof => proof.map(|verified| Proof::Holds(verified, Witness::Set(held.keys.identity()))),
         },
         Candidates::TooMany => Err(Reason::UnknownKey),
         Candidates::None => Ok(Proof::UnknownKey),

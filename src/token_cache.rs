@@ -4,7 +4,8 @@
 //! 2. An entry is found by every byte of the token.
 //! 3. It serves only while the very key that proved it is among those that its issuer has, and under the very settings by which it
 //!    was judged.
-//! 4. It is as old as its proof, by whichever clock says longer, and the token's own times are judged each time.
+//! 4. It is as old as its proof, by whichever clock says longer, and ends with the token at the latest; the token's own times are judged
+//!    each time besides.
 //! 5. Nothing enters that was not accepted, so that junk never makes a good token leave.
 
 use std::hash::{Hash, Hasher};
@@ -12,18 +13,20 @@ use std::time::Duration;
 
 use crate::cache::{Bounded, Bounds, Equivalent};
 use crate::clock::Timestamp;
-use crate::jose::jwk::KeyIdentity;
+use crate::jose::key_set::Witness;
 use crate::token::{AccessToken, SharedToken};
 
 /// What an entry takes beside its token and the claims.
 const OVERHEAD: usize = 768;
 
-/// Whose token it is, and which key has proven it.
+/// Whose token it is, what has proven it, and how long that may count.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Evidence {
     /// The number of the issuer, and of the settings under which the token was judged.
     pub(crate) issuer: u64,
-    pub(crate) key: KeyIdentity,
+    pub(crate) witness: Witness,
+    /// Until the token's end, as it was when it was proven: a wall clock that is set back gives it no more.
+    pub(crate) lasts: Duration,
 }
 
 /// A token's octets. They are never shown.
@@ -93,13 +96,14 @@ impl TokenCache {
         now: Timestamp,
         read: impl FnOnce(&Proven) -> Option<R>,
     ) -> Option<R> {
-        let is_young = |proven: &Proven| now.since(proven.at) < self.life;
+        let is_young = |proven: &Proven| now.since(proven.at) < proven.evidence.lasts;
         self.proven.as_ref()?.find(&Octets(octets), |proven| if is_young(proven) { read(proven) } else { None })
     }
 
     /// Remembers what was proven of a token just now.
     pub(crate) fn remember(&self, octets: &[u8], token: &AccessToken, evidence: Evidence, now: Timestamp) {
         if let Some(proven) = &self.proven {
+            let evidence = Evidence { lasts: evidence.lasts.min(self.life), ..evidence };
             proven.insert(Text(octets.into()), Proven { token: SharedToken::new(token.clone()), evidence, at: now });
         }
     }

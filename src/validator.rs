@@ -10,7 +10,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::credentials::Credentials;
 #[cfg(feature = "driver")]
 use crate::decision::SOON;
-use crate::decision::{Need, Once, Refusal, Supply, Trusted, Verdict, decide};
+use crate::decision::{Left, Need, Once, Refusal, Supply, Trusted, Verdict, decide, recall};
 use crate::health::Health;
 #[cfg(feature = "driver")]
 use crate::introspection::memory::Meant;
@@ -119,8 +119,7 @@ impl Validator {
         let began = self.now();
         let mut supply: Option<Supply> = None;
         for _ in 0..ROUNDS {
-            let now = self.now();
-            match self.settle(presented, demand, supply.as_ref(), now) {
+            match self.settle(presented, demand, supply.as_ref(), began) {
                 Settled::Known(result) => return self.finish(result, began),
                 Settled::Wanted(need, _) => supply = Some(self.0.driver.ask(*need, Patience::OneAnswer).wait().await),
             }
@@ -288,21 +287,31 @@ impl Validator {
         is_ready
     }
 
-    /// The time by which a request is judged; to the point only where somebody wants to know how long it takes.
+    /// When a request came; to the point only where somebody wants to know how long it takes.
     fn now(&self) -> Timestamp {
         if self.0.listeners.is_empty() { self.0.clock.now_roughly() } else { self.0.clock.now() }
     }
 
-    /// Judges, and does what is to be done once about a token that is good.
+    /// Judges, and does what is to be done once about a token that is good. Most are accepted from memory, for which it is enough to
+    /// know roughly when they came.
     fn settle(
         &self,
         presented: &Credentials<'_>,
         demand: &Requirement,
         supply: Option<&Supply>,
-        now: Timestamp,
+        came: Timestamp,
     ) -> Settled {
+        let trusted = &self.0.trusted;
+        let recalled = if supply.is_none() { recall(trusted, presented, demand, came) } else { Err(Left::All) };
+        let (verdict, now) = match recalled {
+            Ok(verdict) => (verdict, came),
+            Err(left) => {
+                let now = self.0.clock.now();
+                (decide(trusted, presented, demand, supply, now, left), now)
+            }
+        };
         let reject = |refusal| Err(self.reject(refusal, demand, Network::MadeNoDifference));
-        Settled::Known(match decide(&self.0.trusted, presented, demand, supply, now) {
+        Settled::Known(match verdict {
             Verdict::Accepted(token, once) => {
                 let basis = match (supply, &once.evidence) {
                     (Some(_), _) => Basis::Network,

@@ -252,6 +252,12 @@ impl Rules {
         }
     }
 
+    /// How long a token may be used yet, by its end.
+    pub(crate) fn life_left(&self, claims: &Claims, now: Timestamp) -> Duration {
+        let millis = claims.expires_at.map_or(i64::MAX, |end| end.saturating_sub(now.unix_millis()));
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0)).saturating_add(self.leeway)
+    }
+
     /// What an answer leaves of a JWT that its signature has proven; `None` where it does not say. It speaks RFC 7662's own `scope` where
     /// it lacks the claim of the issuer's JWTs, and one in a form that cannot be read leaves nothing: it must not vanish.
     #[cfg(feature = "driver")]

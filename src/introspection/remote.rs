@@ -118,7 +118,7 @@ pub(crate) fn open(jwt: &[u8], asked: &Asked, keys: &KeyStore, when: When) -> Re
     }
     let held = keys.read();
     match prove(&token, &held, when.now) {
-        Ok(Proof::Holds(verified)) => {
+        Ok(Proof::Holds(verified, _)) => {
             let between = Between { issuer: &asked.issuer, audiences: &asked.signed_for };
             unwrap(&verified, &between, when).map(Opened::Answer)
         }

@@ -73,7 +73,8 @@ fn segments(token: &[u8]) -> Result<[&[u8]; 3], Reason> {
 /// Whether what stands before the first dot is a JSON object in base64url: a JOSE header, good or bad, which no opaque token has.
 pub(crate) fn has_header(token: &[u8]) -> bool {
     let first = token.split(|byte| *byte == b'.').next().unwrap_or_default();
-    let Some(header) = base64url::decode(first) else { return false };
+    let mut room = Room::new();
+    let Some(header) = base64url::decode_into(first, &mut room) else { return false };
     let header = header.trim_ascii();
     header.starts_with(b"{") && header.ends_with(b"}")
 }

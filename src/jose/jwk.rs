@@ -87,8 +87,21 @@ pub struct VerificationKey {
 }
 
 /// Which key it is, by its material, its name and its algorithms, wherever and however often it is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeyIdentity(u128);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KeyIdentity([u64; 2]);
+
+impl KeyIdentity {
+    /// Of what tells it from others: half of a digest is enough that no two are taken for one.
+    pub(crate) fn of(what: &[u8]) -> Self {
+        let digest = crypto::sha256(what);
+        let mut words = digest.chunks_exact(8).filter_map(|word| word.first_chunk().copied().map(u64::from_le_bytes));
+        Self([words.next().unwrap_or(0), words.next().unwrap_or(0)])
+    }
+
+    pub(crate) fn to_bytes(self) -> [[u8; 8]; 2] {
+        self.0.map(u64::to_le_bytes)
+    }
+}
 
 /// A key for one algorithm. The first is prepared when the set is loaded, which shows that the material can be used; the others
 /// when the first token comes for them. An RSA key without `alg` serves six, most of which never sign anything.
@@ -107,9 +120,7 @@ impl VerificationKey {
     ) -> Self {
         let name = kid.map_or(&b"-"[..], |_| b"+");
         let named = [name, kid.unwrap_or_default().as_bytes()].concat();
-        let digest_of_all = crypto::sha256(&[&digest, &algorithms.to_bytes()[..], &named].concat());
-        // Half of it: enough that no two keys are taken for one.
-        let identity = KeyIdentity(digest_of_all.first_chunk().copied().map_or(0, u128::from_le_bytes));
+        let identity = KeyIdentity::of(&[&digest, &algorithms.to_bytes()[..], &named].concat());
         Self { kid: kid.map(Into::into), algorithms, prepared, material, digest, identity }
     }
 
@@ -335,7 +346,9 @@ impl Material {
             Kind::Ed25519 => b"OKP",
             Kind::MlDsa => b"AKP",
         };
-        crypto::sha256(&[kind, b"\0", first, b"\0", second].concat())
+        // With its length before it, so that no two pairs of parts are written alike.
+        let length = u64::try_from(first.len()).unwrap_or(u64::MAX).to_be_bytes();
+        crypto::sha256(&[kind, b"\0", &length, first, second].concat())
     }
 }
 

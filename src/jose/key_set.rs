@@ -30,6 +30,7 @@ pub struct KeySet(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
+    identity: KeyIdentity,
     keys: Vec<VerificationKey>,
     left_out: Vec<LeftOut>,
 }
@@ -130,7 +131,8 @@ impl KeySet {
             }
         }
         left_out.sort_by_key(|entry| entry.place);
-        Self(Arc::new(Inner { keys, left_out }))
+        let identities: Vec<u8> = keys.iter().flat_map(|key| key.identity().to_bytes()).flatten().collect();
+        Self(Arc::new(Inner { identity: KeyIdentity::of(&identities), keys, left_out }))
     }
 
     /// The usable keys.
@@ -145,9 +147,17 @@ impl KeySet {
         &self.0.left_out
     }
 
-    /// Whether this very key is among them.
-    pub(crate) fn has(&self, key: KeyIdentity) -> bool {
-        self.keys().iter().any(|ours| ours.identity() == key)
+    /// Which keys these are, all together.
+    pub(crate) fn identity(&self) -> KeyIdentity {
+        self.0.identity
+    }
+
+    /// Whether a signature would be found to hold by these keys as it was.
+    pub(crate) fn attests(&self, witness: Witness) -> bool {
+        match witness {
+            Witness::Key(key) => self.keys().iter().any(|ours| ours.identity() == key),
+            Witness::Set(set) => self.identity() == set,
+        }
     }
 
     /// The keys by which a token of this `kid` and algorithm may be signed.
@@ -166,6 +176,15 @@ impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeySet").field("keys", &self.keys()).field("left_out", &self.left_out()).finish()
     }
+}
+
+/// What has shown that a signature holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Witness {
+    /// The key that the token names.
+    Key(KeyIdentity),
+    /// One that was found by trying: with other keys beside it, it might not be tried.
+    Set(KeyIdentity),
 }
 
 /// Which keys a token may be signed by.

@@ -4,13 +4,12 @@ use std::ptr;
 
 use crate::jose::base64url::{self, Room};
 use crate::jose::compact::{Typ, Unverified};
-use crate::jose::jwk::{KeyIdentity, VerificationKey};
+use crate::jose::jwk::VerificationKey;
 use crate::reason::Reason;
 
 /// A token whose signature holds. Nothing but [`verify`] makes one.
 pub(crate) struct Verified<'t> {
     token: &'t Unverified<'t>,
-    key: KeyIdentity,
 }
 
 /// Checks the signature by each key in turn, until one holds (RFC 7515 s5.2).
@@ -22,19 +21,13 @@ pub(crate) fn verify<'t, 'k>(
 ) -> Result<Verified<'t>, Reason> {
     let mut room = Room::new();
     let signature = base64url::decode_into(token.signature, &mut room).ok_or(Reason::Malformed)?;
-    let holds = |key: &&VerificationKey| {
+    let holds = |key: &VerificationKey| {
         key.prepared_for(token.header.algorithm).is_some_and(|key| key.verify(token.signing_input, signature))
     };
-    let key = keys.into_iter().find(holds).ok_or(Reason::BadSignature)?;
-    Ok(Verified { token, key: key.identity() })
+    if keys.into_iter().any(holds) { Ok(Verified { token }) } else { Err(Reason::BadSignature) }
 }
 
 impl<'t> Verified<'t> {
-    /// The key by which it holds.
-    pub(crate) const fn key(&self) -> KeyIdentity {
-        self.key
-    }
-
     /// The header's `typ`.
     pub(crate) const fn typ(&self) -> &'t Typ {
         &self.token.header.typ

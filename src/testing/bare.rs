@@ -9,7 +9,7 @@ use crate::claims::read::ClaimNames;
 use crate::claims::rules::{AudienceRule, Binding, LeftOutDemands, MayLack, Profile, Rules};
 use crate::clock::Timestamp;
 use crate::credentials::Credentials;
-use crate::decision::{Proof, Trusted, Verdict, decide, prove};
+use crate::decision::{Left, Proof, Trusted, Verdict, decide, prove};
 use crate::endpoint::PlainHttp;
 use crate::introspection::memory::Fact;
 use crate::introspection::response::Answer;
@@ -129,7 +129,7 @@ impl BareJudge {
         }
         let keys = KeyStore::pushed(self.keys.clone()).read();
         match prove(&token, &keys, EPOCH)? {
-            Proof::Holds(verified) => verified.payload(),
+            Proof::Holds(verified, _) => verified.payload(),
             Proof::NoKeys | Proof::UnknownKey => Err(Reason::UnknownKey),
             Proof::BadSignature => Err(Reason::BadSignature),
         }
@@ -147,7 +147,7 @@ impl BareJudge {
             }
         }
         let credentials = Credentials::bearer(token);
-        match decide(&self.trusted(), &credentials, demand, None, self.now.unwrap_or(EPOCH)) {
+        match decide(&self.trusted(), &credentials, demand, None, self.now.unwrap_or(EPOCH), Left::All) {
             Verdict::Accepted(token, _) => Ok(token),
             Verdict::NotEnough(_, _, reason) => Err(reason),
             Verdict::Refused(refusal) => Err(refusal.reason),

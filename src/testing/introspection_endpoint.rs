@@ -63,7 +63,7 @@ fn signed(issuer: &State, token: &str) -> Option<Map<String, Value>> {
     let keys = KeySet::from_json(issuer.lock().keyring.document().as_bytes()).ok()?;
     let held = KeyStore::pushed(keys).read();
     match prove(&token, &held, Timestamp::new(0, std::time::Duration::ZERO)) {
-        Ok(Proof::Holds(verified)) => {
+        Ok(Proof::Holds(verified, _)) => {
             let mut claims: Map<String, Value> = serde_json::from_slice(&verified.payload().ok()?).ok()?;
             claims.insert("token_type".to_owned(), "Bearer".into());
             Some(claims)

@@ -371,6 +371,18 @@ fn secrets_that_no_token_could_find_are_a_fault_of_the_settings() {
 }
 
 #[test]
+fn memory_has_bounds_that_a_machine_has() {
+    let most = |tokens, bytes| builder().remember_at_most(tokens, bytes).build().map(drop);
+    for (tokens, bytes) in [(0, 0), (1, u64::MAX), (1_000_000, 1), (1_000_000, u64::MAX)] {
+        assert!(most(tokens, bytes).is_ok(), "{tokens} {bytes}");
+    }
+    assert_eq!(most(1_000_001, 1).unwrap_err().setting(), "remember_at_most");
+    let life = |millis| builder().remember_signatures(Duration::from_millis(millis)).build().map(drop);
+    assert!(life(0).is_ok() && life(3_600_000).is_ok());
+    assert_eq!(life(3_600_001).unwrap_err().setting(), "remember_signatures");
+}
+
+#[test]
 fn the_staleness_limit_is_between_minutes_and_days() {
     let with = |seconds| builder().max_stale(Duration::from_secs(seconds)).build().map(drop);
     for good in [300, 604_800] {

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_executor::block_on;
 use scopegate::Reason::{AlgorithmRefused, UnknownKey};
 use scopegate::testing::{TestClock, TestIssuer};
@@ -335,4 +337,22 @@ fn row_j09_fault_row_11_of_ten_thousand_keys_none_is_taken_and_none_is_lost() {
         assert_eq!((cause(&error).label(), held()), (stopped_by, (1, before)), "J09 KEEP");
         assert!(validator.check(&Credentials::bearer(&base().mint()), &scope("read").into()).is_ok(), "J09 KEEP");
     }
+}
+
+/// The modulus and the exponent of the one, written one after the other with an octet of zero between, read as those of the other.
+#[test]
+fn two_rsa_keys_are_two_keys_however_their_parts_join() {
+    let issuer = TestIssuer::new(A);
+    let kid = issuer.add_rsa(Algorithm::Rs256, 2048);
+    let jwk: Value = serde_json::from_str(&issuer.jwk(&kid).unwrap()).unwrap();
+    let modulus = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();
+    let key = |n: &[u8], e: &[u8]| {
+        let mut key = jwk.clone();
+        key["n"] = URL_SAFE_NO_PAD.encode(n).into();
+        key["e"] = URL_SAFE_NO_PAD.encode(e).into();
+        key
+    };
+    let keys = [key(&modulus, &[3, 0, 5]), key(&[&modulus[..], &[0, 3]].concat(), &[5])];
+    let set = KeySet::from_json(json!({ "keys": keys }).to_string().as_bytes()).unwrap();
+    assert!(set.keys().is_empty() && set.left_out().iter().all(|key| key.cause == Unusable::AmbiguousKid), "{set:?}");
 }

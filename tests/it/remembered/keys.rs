@@ -228,3 +228,28 @@ fn by_keys_that_the_wall_clock_says_are_too_old_nothing_is_judged_either() {
     world.clock.set_wall(NOW);
     assert_eq!(world.api.check(&token), MEMORY);
 }
+
+/// What was found by trying is found again only where the same would be tried.
+#[test]
+fn a_name_that_is_given_to_another_key_counts_from_memory_too() {
+    let world = World::new();
+    world.issuer.publish_ahead();
+    let nameless = jwk(&world.issuer, "es256-1", "kid", Value::Null);
+    world.handle.install(set(std::slice::from_ref(&nameless)));
+    let token = world.known(world.token().key("es256-1").header("kid", "k"));
+    world.handle.install(set(&[nameless, jwk(&world.issuer, "es256-2", "kid", "k".into())]));
+    assert_eq!(world.api.check(&token), Err(Reason::BadSignature));
+}
+
+#[test]
+fn a_token_that_names_no_key_is_judged_from_memory_as_without_where_the_set_has_grown() {
+    let world = World::new();
+    (0..4).for_each(|_| world.issuer.publish_ahead());
+    let first = jwk(&world.issuer, "es256-1", "kid", "es256-1".into());
+    world.handle.install(set(std::slice::from_ref(&first)));
+    let token = world.known(world.token().key("es256-1").without_header("kid"));
+    world.handle.install(set(&[first]));
+    assert_eq!(world.api.check(&token), MEMORY, "the same keys");
+    world.handle.install(published(&world.issuer));
+    assert_eq!(world.api.check(&token), Err(Reason::UnknownKey), "more fit than are tried");
+}

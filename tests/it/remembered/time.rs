@@ -1,5 +1,7 @@
 //! How long, and by which clock.
 
+use scopegate::{Clock, Profile, Timestamp};
+
 use super::*;
 
 #[test]
@@ -91,9 +93,9 @@ fn a_token_ends_while_it_is_remembered() {
                 assert_eq!(world.api.check(&token), Err(Reason::Expired), "{leeway} {fraction}");
                 assert_eq!(world.api.validate(&token), Err(Reason::Expired), "{leeway} {fraction}");
             }
-            // It has not ended where the clock was wrong. Neither was it forgotten.
+            // It has not ended where the clock was wrong, but what was proven of it has.
             world.clock.set_wall(NOW);
-            assert_eq!(world.api.check(&token), MEMORY, "{leeway} {fraction}");
+            assert_eq!(world.api.check(&token), SIGNATURE, "{leeway} {fraction}");
         }
     }
 }
@@ -150,4 +152,49 @@ fn the_ends_of_time_are_no_way_around_it() {
     assert_eq!(world.api.check(&token), Err(Reason::Expired));
     world.clock.set_wall(NOW);
     assert_eq!(world.api.check(&token), SIGNATURE);
+}
+
+/// A clock whose rough readings are as late as a system's may be.
+#[derive(Clone, Debug)]
+struct Late(TestClock);
+
+impl Clock for Late {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn now_roughly(&self) -> Timestamp {
+        let now = self.0.now();
+        Timestamp::new(now.unix_millis() - 10, now.uptime().saturating_sub(MILLISECOND * 10))
+    }
+}
+
+#[test]
+fn a_rough_clock_refuses_nothing_and_only_memory_goes_by_it() {
+    let clock = TestClock::at(NOW);
+    let issuer = issuer(A, &clock);
+    let trusted = || Issuer::keys(A, published(&issuer));
+    let builder = || Validator::builder(API).leeway(Duration::ZERO).clock(Late(clock.clone()));
+    // Nobody observes, so that the rough clock is read.
+    let validator = builder().trust(trusted()).build().unwrap();
+    let check = |token: &str| validator.check(&Credentials::bearer(token), &read()).map(drop).map_err(|no| no.reason());
+    let token = issuer.token().scope("read").claim("iat", NOW).lifetime(seconds(60)).mint();
+    assert_eq!((check(&token), check(&token)), (Ok(()), Ok(())), "made at this very moment");
+    clock.advance(seconds(60));
+    assert_eq!(check(&token), Ok(()), "from memory, by a clock that is 10 ms late");
+    clock.advance(MILLISECOND * 10);
+    assert_eq!(check(&token), Err(Reason::Expired));
+    let other = issuer.token().scope("read").claim("exp", NOW + 60).mint();
+    assert_eq!(check(&other), Err(Reason::Expired), "not from memory, so to the point");
+}
+
+#[test]
+fn a_token_without_iat_ends_in_memory_by_the_clock_that_nobody_sets() {
+    let world = World::with(|issuer| issuer.profile(Profile::PlainJwt), |builder| builder);
+    let token = world.known(world.token().without("iat").claim("exp", NOW + 60));
+    world.clock.advance(seconds(89));
+    world.clock.set_wall(NOW - 3600);
+    assert_eq!(world.api.check(&token), MEMORY);
+    world.clock.advance(seconds(1));
+    assert_eq!(world.api.check(&token), SIGNATURE, "its proof has ended with it; by the wall clock it is good anew");
 }

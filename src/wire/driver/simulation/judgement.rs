@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::world::{Key, POOL, Presented, version};
 use super::*;
 use crate::credentials::Credentials;
-use crate::decision::{Verdict, decide};
+use crate::decision::{Left, Verdict, decide};
 use crate::keys::remote::Loaded;
 use crate::reason::Reason;
 
@@ -183,7 +183,7 @@ impl Life {
     pub(super) fn judge_some(&mut self) {
         // I2. There is no place for him either.
         let presented = Credentials::bearer(&*POOL.stranger);
-        let verdict = decide(&self.trusted, &presented, &self.demand, None, self.now());
+        let verdict = decide(&self.trusted, &presented, &self.demand, None, self.now(), Left::All);
         assert!(matches!(verdict, Verdict::Refused(refusal) if refusal.reason == Reason::UntrustedIssuer), "I2");
         assert_eq!(self.wire.slots.len(), ISSUERS.len(), "I2");
         assert!(!self.network.is_astray.load(Ordering::Relaxed), "somebody else was asked (I2)");
@@ -200,7 +200,7 @@ impl Life {
     pub(super) fn judge(&mut self, presented: &Presented, supply: Option<&Supply>, since: Duration) -> Option<Need> {
         let now = self.now();
         let credentials = Credentials::bearer(&*presented.text);
-        let (reason, need) = match decide(&self.trusted, &credentials, &self.demand, supply, now) {
+        let (reason, need) = match decide(&self.trusted, &credentials, &self.demand, supply, now, Left::All) {
             Verdict::Accepted(token, once) => {
                 // What is remembered changes nothing of what is said below.
                 if let Some(evidence) = once.evidence {
