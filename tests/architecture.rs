@@ -21,6 +21,7 @@ const ROOMS: [(u8, &[&str]); 8] = [
         3,
         &[
             "keys/store",
+            "keys/proof",
             "keys/published",
             "keys/refresh",
             "keys/saved",

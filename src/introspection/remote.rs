@@ -8,13 +8,13 @@ use zeroize::Zeroizing;
 use crate::claims::read::CLAIM_LIMITS;
 use crate::client_auth::Credential;
 use crate::clock::Timestamp;
-use crate::decision::{Proof, prove};
 use crate::endpoint::Endpoint;
 use crate::introspection::response::NotAnAnswer;
 use crate::introspection::setup::Asked;
 use crate::introspection::signed::{Between, When, unwrap};
 use crate::jose::compact::Unverified;
 use crate::jose::json::{self, Value};
+use crate::keys::proof::{Proof, prove};
 use crate::keys::store::KeyStore;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Repeatable, judge, judge_as, retry_after};
 

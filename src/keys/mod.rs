@@ -1,5 +1,6 @@
 //! The key sets that we hold, and when they are asked for again.
 
+pub(crate) mod proof;
 pub(crate) mod published;
 pub(crate) mod refresh;
 #[cfg(feature = "driver")]

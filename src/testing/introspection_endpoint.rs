@@ -12,9 +12,9 @@ use super::state::State;
 use super::token::TestToken;
 use super::token_endpoint::{basic, field};
 use crate::clock::Timestamp;
-use crate::decision::{Proof, prove};
 use crate::jose::compact::Unverified;
 use crate::jose::key_set::KeySet;
+use crate::keys::proof::{Proof, prove};
 use crate::keys::store::KeyStore;
 
 const SIGNED: &str = "application/token-introspection+jwt";
