@@ -49,7 +49,7 @@ pub(crate) struct Trusted {
 pub(crate) enum Verdict {
     Accepted(AccessToken, Once),
     /// It is good in itself, and not enough for this route.
-    NotEnough(AccessToken, Once, Reason),
+    NotEnough(AccessToken, Once),
     Refused(Refusal),
     /// What is needed, and what to say to whoever does not wait for it.
     Wanted(Box<Need>, Refusal),
@@ -133,6 +133,13 @@ pub(crate) enum Left {
     AllButProofs,
 }
 
+/// What memory says of a token: that it is good. It is small, since nearly every request is answered by one.
+pub(crate) struct Recalled {
+    pub(crate) token: AccessToken,
+    pub(crate) is_enough: bool,
+    pub(crate) fading: Option<Box<Need>>,
+}
+
 /// Judges what a request presented by what is remembered. It only accepts, or finds that the token is not enough; all else is left to
 /// [`decide`], so that the time may be a rough one here.
 pub(crate) fn recall(
@@ -140,15 +147,17 @@ pub(crate) fn recall(
     presented: &Credentials<'_>,
     demand: &Requirement,
     now: Timestamp,
-) -> Result<Verdict, Left> {
+) -> Result<Recalled, Left> {
     let octets = presented.token(trusted.max_token).map_err(|_| Left::All)?;
     let asking = Asking { trusted, presented, octets, supply: None, now };
     let (good, left) = match asking.remembered() {
         Some(good) => (good, Left::All),
         None => (asking.opaque().ok_or(Left::AllButProofs)?, Left::AllButProofs),
     };
-    let good = good.and_then(|good| asking.allowed(good)).map_err(|_| left)?;
-    Ok(good.against(demand))
+    let good = good.map_err(|_| left)?;
+    good.is_allowed(trusted, now).map_err(|_| left)?;
+    let is_enough = good.is_enough(demand);
+    Ok(Recalled { token: good.token, is_enough, fading: good.fading })
 }
 
 /// Judges what a request presented. `supply` is what came of the need that the last round stated.
@@ -162,7 +171,11 @@ pub(crate) fn decide(
 ) -> Verdict {
     match judge(trusted, presented, supply, now, left) {
         // RFC 6750 s3.1: is it enough?
-        Ok(good) => good.against(demand),
+        Ok((good, evidence)) => {
+            let is_enough = good.is_enough(demand);
+            let once = Once { evidence, fading: good.fading };
+            if is_enough { Verdict::Accepted(good.token, once) } else { Verdict::NotEnough(good.token, once) }
+        }
         Err(Stop::Refused(refusal)) => Verdict::Refused(refusal),
         Err(Stop::Wanted(need, meanwhile)) => Verdict::Wanted(need, meanwhile),
     }
@@ -174,22 +187,23 @@ fn judge(
     supply: Option<&Supply>,
     now: Timestamp,
     left: Left,
-) -> Result<Good, Stop> {
+) -> Result<(Good, Option<Evidence>), Stop> {
     // RFC 6750 s2: one token, and not a byte of it is read before its length is known to be sane.
     let octets = presented.token(trusted.max_token)?;
     let asking = Asking { trusted, presented, octets, supply, now };
     let remembered = if left == Left::All { asking.remembered() } else { None };
     let good = match remembered {
         // Its signature was proven a while ago, and nothing has come between.
-        Some(good) => good?,
+        Some(good) => (good?, None),
         None => match asking.opaque() {
             // RFC 7662: the issuer's word.
-            Some(said) => said?,
+            Some(said) => (said?, None),
             // RFC 9068: the issuer's signature.
             None => asking.signed().map_err(|stop| presented.is_token().err().map_or(stop, Stop::from))?,
         },
     };
-    asking.allowed(good)
+    good.0.is_allowed(trusted, now)?;
+    Ok(good)
 }
 
 /// A token that is good in itself.
@@ -197,7 +211,21 @@ struct Good {
     token: AccessToken,
     /// The issuer's word on it, where its signature was proven first.
     also: Option<AccessToken>,
-    once: Once,
+    /// The question to ask again, before the answer is forgotten.
+    fading: Option<Box<Need>>,
+}
+
+impl Good {
+    /// What a logout or a revocation has called, by whatever name it is known.
+    fn is_allowed(&self, trusted: &Trusted, now: Timestamp) -> Result<(), Reason> {
+        trusted.denied.allows(&self.token, self.also.as_ref(), now)
+    }
+
+    /// What a route demands, of the token and of what its issuer leaves of it.
+    fn is_enough(&self, demand: &Requirement) -> bool {
+        let left = self.also.as_ref().filter(|also| also.names_scopes());
+        demand.is_satisfied_by(&self.token) && left.is_none_or(|left| demand.is_satisfied_by(left))
+    }
 }
 
 /// A token, and all that bears on how it is judged.
@@ -209,28 +237,7 @@ struct Asking<'j> {
     now: Timestamp,
 }
 
-impl Good {
-    /// What a route demands, of the token and of what its issuer leaves of it.
-    fn against(self, demand: &Requirement) -> Verdict {
-        let Self { token, also, once } = self;
-        let is_enough = demand.satisfied_by(&token).and_then(|()| match &also {
-            Some(also) if also.names_scopes() => demand.satisfied_by(also),
-            Some(_) | None => Ok(()),
-        });
-        match is_enough {
-            Ok(()) => Verdict::Accepted(token, once),
-            Err(reason) => Verdict::NotEnough(token, once, reason),
-        }
-    }
-}
-
 impl Asking<'_> {
-    /// What a logout or a revocation has called, by whatever name it is known.
-    fn allowed(&self, good: Good) -> Result<Good, Stop> {
-        self.trusted.denied.allows(&good.token, good.also.as_ref(), self.now)?;
-        Ok(good)
-    }
-
     /// Judges a token by its issuer's word alone, where it is one that does not say whose it is.
     fn opaque(&self) -> Option<Result<Good, Stop>> {
         let place = self.trusted.opaque.route(self.octets)?;
@@ -248,12 +255,12 @@ impl Asking<'_> {
                 return None;
             }
             let is_in_time = issuer.rules.time(proven.token.get().stated(), now).map_err(Stop::from);
-            Some(is_in_time.and_then(|()| self.after_proof(issuer, proven.token.hand_out(), None)))
+            Some(is_in_time.and_then(|()| self.after_proof(issuer, proven.token.hand_out())))
         })
     }
 
     /// Judges a token by its signature.
-    fn signed(&self) -> Result<Good, Stop> {
+    fn signed(&self) -> Result<(Good, Option<Evidence>), Stop> {
         let Self { trusted, supply, now, .. } = *self;
         // RFC 7515 s7.1: a compact JWS with a strict header.
         let token = Unverified::parse(self.octets)?;
@@ -261,7 +268,8 @@ impl Asking<'_> {
         let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
         let (issuer, hint) = trusted.route(&token, resolved.as_deref().map(|table| &**table), supply, now)?;
         if issuer.judged_by == JudgedBy::Introspection {
-            return self.unproven(issuer).map_err(|stop| stop.unless_expired(&token, trusted.leeway, now));
+            let said = self.unproven(issuer).map_err(|stop| stop.unless_expired(&token, trusted.leeway, now));
+            return said.map(|good| (good, None));
         }
         // RFC 8725 s3.1: an algorithm that this issuer may use.
         if !issuer.algorithms.contains(token.header.algorithm) {
@@ -285,25 +293,21 @@ impl Asking<'_> {
         let accepted = issuer.rules.accept(claims, verified.typ(), now)?;
         let token = AccessToken::new(accepted, &issuer.rules);
         let lasts = issuer.rules.life_left(token.stated(), now);
-        self.after_proof(issuer, token, Some(Evidence { issuer: issuer.number, witness, lasts }))
+        let evidence = Evidence { issuer: issuer.number, witness, lasts };
+        self.after_proof(issuer, token).map(|good| (good, Some(evidence)))
     }
 
     /// Judges a token whose signature holds.
-    fn after_proof(
-        &self,
-        issuer: &TrustedIssuer,
-        token: AccessToken,
-        evidence: Option<Evidence>,
-    ) -> Result<Good, Stop> {
+    fn after_proof(&self, issuer: &TrustedIssuer, token: AccessToken) -> Result<Good, Stop> {
         if issuer.judged_by == JudgedBy::Keys {
-            return Ok(Good { token, also: None, once: Once { evidence, fading: None } });
+            return Ok(Good { token, also: None, fading: None });
         }
         // Signed well, and perhaps revoked since: the issuer has the last word.
         let said = self.introspected(issuer, Some(&token))?;
         if !said.token.is_of(&token) {
             return Err(Reason::MalformedClaim.into());
         }
-        Ok(Good { token, also: Some(said.token), once: Once { evidence, ..said.once } })
+        Ok(Good { token, also: Some(said.token), fading: said.fading })
     }
 
     /// Judges a token by what its issuer says of it alone. It is not asked about what is no token.
@@ -331,7 +335,7 @@ impl Asking<'_> {
         };
         if let Some(said) = said {
             let (token, is_fading) = said?;
-            return Ok(Good { token, also: None, once: Once { evidence: None, fading: is_fading.then(need) } });
+            return Ok(Good { token, also: None, fading: is_fading.then(need) });
         }
         let cause = match self.supply {
             Some(Supply::Unreachable(cause)) => Some(Arc::clone(cause)),

@@ -1,7 +1,6 @@
 //! What a route demands of a token.
 
 use crate::challenge::Demanded;
-use crate::reason::Reason;
 use crate::scope::ScopePolicy;
 use crate::token::AccessToken;
 
@@ -23,8 +22,8 @@ pub struct Requirement {
 
 impl Requirement {
     /// Whether the token satisfies it.
-    pub(crate) fn satisfied_by(&self, token: &AccessToken) -> Result<(), Reason> {
-        if self.scope.allows(|scope| token.has_scope(scope)) { Ok(()) } else { Err(Reason::InsufficientScope) }
+    pub(crate) fn is_satisfied_by(&self, token: &AccessToken) -> bool {
+        self.scope.allows(|scope| token.has_scope(scope))
     }
 
     pub(crate) const fn demanded(&self) -> &Demanded {

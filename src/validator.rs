@@ -10,7 +10,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::credentials::Credentials;
 #[cfg(feature = "driver")]
 use crate::decision::SOON;
-use crate::decision::{Left, Need, Once, Refusal, Supply, Trusted, Verdict, decide, recall};
+use crate::decision::{Left, Need, Once, Recalled, Refusal, Supply, Trusted, Verdict, decide, recall};
 use crate::health::Health;
 #[cfg(feature = "driver")]
 use crate::introspection::memory::Meant;
@@ -22,7 +22,6 @@ use crate::keys::saved::{SavedKeys, SealingSecret};
 use crate::observe::{Basis, Judged, Listeners};
 #[cfg(feature = "driver")]
 use crate::reason::Cause;
-#[cfg(any(feature = "axum", feature = "driver"))]
 use crate::reason::Reason;
 use crate::rejection::{Network, Realm, Rejection};
 use crate::requirement::Requirement;
@@ -303,15 +302,16 @@ impl Validator {
     ) -> Settled {
         let trusted = &self.0.trusted;
         let recalled = if supply.is_none() { recall(trusted, presented, demand, came) } else { Err(Left::All) };
-        let (verdict, now) = match recalled {
-            Ok(verdict) => (verdict, came),
-            Err(left) => {
-                let now = self.0.clock.now();
-                (decide(trusted, presented, demand, supply, now, left), now)
+        let left = match recalled {
+            Ok(Recalled { token, is_enough, fading }) => {
+                self.renew(fading);
+                let accepted = if is_enough { Ok((token, Basis::Memory)) } else { Err(self.not_enough(demand)) };
+                return Settled::Known(accepted);
             }
+            Err(left) => left,
         };
-        let reject = |refusal| Err(self.reject(refusal, demand, Network::MadeNoDifference));
-        Settled::Known(match verdict {
+        let now = self.0.clock.now();
+        Settled::Known(match decide(trusted, presented, demand, supply, now, left) {
             Verdict::Accepted(token, once) => {
                 let basis = match (supply, &once.evidence) {
                     (Some(_), _) => Basis::Network,
@@ -321,13 +321,17 @@ impl Validator {
                 self.note_good(presented, &token, once, now);
                 Ok((token, basis))
             }
-            Verdict::NotEnough(token, once, reason) => {
+            Verdict::NotEnough(token, once) => {
                 self.note_good(presented, &token, once, now);
-                reject(reason.into())
+                Err(self.not_enough(demand))
             }
-            Verdict::Refused(refusal) => reject(refusal),
+            Verdict::Refused(refusal) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
             Verdict::Wanted(need, meanwhile) => return Settled::Wanted(need, meanwhile),
         })
+    }
+
+    fn not_enough(&self, demand: &Requirement) -> Rejection {
+        self.reject(Reason::InsufficientScope.into(), demand, Network::MadeNoDifference)
     }
 
     /// A signature that held is remembered, and an answer that will be forgotten soon is asked for again.
@@ -336,6 +340,11 @@ impl Validator {
         if let (Some(evidence), Ok(octets)) = (evidence, presented.token(self.0.trusted.max_token)) {
             self.0.trusted.tokens.remember(octets, token, evidence, now);
         }
+        self.renew(fading);
+    }
+
+    /// Asks again about a token whose answer will be forgotten soon.
+    fn renew(&self, fading: Option<Box<Need>>) {
         #[cfg(feature = "driver")]
         if let Some(need) = fading {
             self.0.driver.start(*need);

@@ -150,7 +150,7 @@ impl BareJudge {
         let credentials = Credentials::bearer(token);
         match decide(&self.trusted(), &credentials, demand, None, self.now.unwrap_or(EPOCH), Left::All) {
             Verdict::Accepted(token, _) => Ok(token),
-            Verdict::NotEnough(_, _, reason) => Err(reason),
+            Verdict::NotEnough(..) => Err(Reason::InsufficientScope),
             Verdict::Refused(refusal) => Err(refusal.reason),
             Verdict::Wanted(..) => Err(Reason::KeysUnavailable),
         }
@@ -180,7 +180,9 @@ impl BareJudge {
             Fact::Active(token) => self
                 .now
                 .map_or(Ok(()), |now| rules.is_current(token.get().stated(), now))
-                .and_then(|()| demand.satisfied_by(token.get()))
+                .and_then(
+                    |()| if demand.is_satisfied_by(token.get()) { Ok(()) } else { Err(Reason::InsufficientScope) },
+                )
                 .map(|()| token.hand_out()),
         })
     }

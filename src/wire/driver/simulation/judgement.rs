@@ -208,7 +208,7 @@ impl Life {
                 }
                 (None, None)
             }
-            Verdict::NotEnough(_, _, reason) => (Some(reason), None),
+            Verdict::NotEnough(..) => (Some(Reason::InsufficientScope), None),
             Verdict::Refused(refusal) => (Some(refusal.reason), None),
             Verdict::Wanted(need, refusal) => (Some(refusal.reason), Some(*need)),
         };
