@@ -79,16 +79,21 @@ impl Validator {
     /// # Errors
     /// [`Rejection`], with the reason for the operator and the answer for the client.
     pub fn check(&self, presented: &Credentials<'_>, demand: &Requirement) -> Result<AccessToken, Rejection> {
-        let now = self.now();
-        let result = match self.settle(presented, demand, None, now) {
-            Settled::Known(result) => result,
+        let came = self.now();
+        let left = match self.recall(presented, demand, came) {
+            Ok(result) => return result,
+            Err(left) => left,
+        };
+        let result = match self.settle(presented, demand, None, left) {
+            Settled::Accepted(token, basis) => return self.accept(token, basis, came),
+            Settled::Refused(rejection) => rejection,
             Settled::Wanted(need, meanwhile) => {
                 // Heals itself: a later check finds what was brought.
                 let network = self.begin(*need, &meanwhile);
-                Err(self.reject(meanwhile, demand, network))
+                self.reject(meanwhile, demand, network)
             }
         };
-        self.finish(result, now)
+        self.refuse_with(result, came)
     }
 
     /// The judgement from memory, or `None` where [`validate`](Self::validate) has to be asked.
@@ -98,9 +103,14 @@ impl Validator {
         presented: &Credentials<'_>,
         demand: &Requirement,
     ) -> Option<Result<AccessToken, Rejection>> {
-        let now = self.now();
-        match self.settle(presented, demand, None, now) {
-            Settled::Known(result) => Some(self.finish(result, now)),
+        let came = self.now();
+        let left = match self.recall(presented, demand, came) {
+            Ok(result) => return Some(result),
+            Err(left) => left,
+        };
+        match self.settle(presented, demand, None, left) {
+            Settled::Accepted(token, basis) => Some(self.accept(token, basis, came)),
+            Settled::Refused(rejection) => Some(self.refuse_with(rejection, came)),
             Settled::Wanted(..) => None,
         }
     }
@@ -115,16 +125,22 @@ impl Validator {
     /// [`Rejection`], with the reason for the operator and the answer for the client.
     #[cfg(feature = "driver")]
     pub async fn validate(&self, presented: &Credentials<'_>, demand: &Requirement) -> Result<AccessToken, Rejection> {
-        let began = self.now();
+        let came = self.now();
+        let mut left = match self.recall(presented, demand, came) {
+            Ok(result) => return result,
+            Err(left) => left,
+        };
         let mut supply: Option<Supply> = None;
         for _ in 0..ROUNDS {
-            match self.settle(presented, demand, supply.as_ref(), began) {
-                Settled::Known(result) => return self.finish(result, began),
+            match self.settle(presented, demand, supply.as_ref(), left) {
+                Settled::Accepted(token, basis) => return self.accept(token, basis, came),
+                Settled::Refused(rejection) => return self.refuse_with(rejection, came),
                 Settled::Wanted(need, _) => supply = Some(self.0.driver.ask(*need, Patience::OneAnswer).wait().await),
             }
+            left = Left::All;
         }
         let endless = Refusal { retry_after: Some(SOON), ..Reason::KeysUnavailable.into() };
-        self.finish(Err(self.reject(endless, demand, Network::MadeNoDifference)), began)
+        self.refuse_with(self.reject(endless, demand, Network::MadeNoDifference), came)
     }
 
     /// Fetches the first keys of every issuer that is trusted by name, and finds out where and as whom it is asked about tokens, so
@@ -291,27 +307,34 @@ impl Validator {
         if self.0.listeners.is_empty() { self.0.clock.now_roughly() } else { self.0.clock.now() }
     }
 
-    /// Judges, and does what is to be done once about a token that is good. Most are accepted from memory, for which it is enough to
-    /// know roughly when they came.
+    /// What memory says, for which it is enough to know roughly when the request came.
+    #[inline]
+    fn recall(
+        &self,
+        presented: &Credentials<'_>,
+        demand: &Requirement,
+        came: Timestamp,
+    ) -> Result<Result<AccessToken, Rejection>, Left> {
+        let Recalled { token, is_enough, fading } = recall(&self.0.trusted, presented, demand, came)?;
+        self.renew(fading);
+        Ok(if is_enough {
+            self.accept(token, Basis::Memory, came)
+        } else {
+            self.refuse_with(self.reject(Reason::InsufficientScope.into(), demand, Network::MadeNoDifference), came)
+        })
+    }
+
+    /// Judges, and does what is to be done once about a token that is good.
     fn settle(
         &self,
         presented: &Credentials<'_>,
         demand: &Requirement,
         supply: Option<&Supply>,
-        came: Timestamp,
+        left: Left,
     ) -> Settled {
-        let trusted = &self.0.trusted;
-        let recalled = if supply.is_none() { recall(trusted, presented, demand, came) } else { Err(Left::All) };
-        let left = match recalled {
-            Ok(Recalled { token, is_enough, fading }) => {
-                self.renew(fading);
-                let accepted = if is_enough { Ok((token, Basis::Memory)) } else { Err(self.not_enough(demand)) };
-                return Settled::Known(accepted);
-            }
-            Err(left) => left,
-        };
+        let reject = |refusal| Settled::Refused(self.reject(refusal, demand, Network::MadeNoDifference));
         let now = self.0.clock.now();
-        Settled::Known(match decide(trusted, presented, demand, supply, now, left) {
+        match decide(&self.0.trusted, presented, demand, supply, now, left) {
             Verdict::Accepted(token, once) => {
                 let basis = match (supply, &once.evidence) {
                     (Some(_), _) => Basis::Network,
@@ -319,19 +342,15 @@ impl Validator {
                     (None, None) => Basis::Memory,
                 };
                 self.note_good(presented, &token, once, now);
-                Ok((token, basis))
+                Settled::Accepted(token, basis)
             }
             Verdict::NotEnough(token, once) => {
                 self.note_good(presented, &token, once, now);
-                Err(self.not_enough(demand))
+                reject(Reason::InsufficientScope.into())
             }
-            Verdict::Refused(refusal) => Err(self.reject(refusal, demand, Network::MadeNoDifference)),
-            Verdict::Wanted(need, meanwhile) => return Settled::Wanted(need, meanwhile),
-        })
-    }
-
-    fn not_enough(&self, demand: &Requirement) -> Rejection {
-        self.reject(Reason::InsufficientScope.into(), demand, Network::MadeNoDifference)
+            Verdict::Refused(refusal) => reject(refusal),
+            Verdict::Wanted(need, meanwhile) => Settled::Wanted(need, meanwhile),
+        }
     }
 
     /// A signature that held is remembered, and an answer that will be forgotten soon is asked for again.
@@ -432,24 +451,38 @@ impl Validator {
         Network::MadeNoDifference
     }
 
-    /// What happens once to each judgement.
-    fn finish(
-        &self,
-        result: Result<(AccessToken, Basis), Rejection>,
-        began: Timestamp,
-    ) -> Result<AccessToken, Rejection> {
+    /// What happens once to each token that is accepted.
+    #[inline]
+    fn accept(&self, token: AccessToken, basis: Basis, came: Timestamp) -> Result<AccessToken, Rejection> {
         #[cfg(feature = "driver")]
-        self.0.driver.notice(began);
-        if let (Some(resolved), Ok((token, _))) = (&self.0.trusted.resolved, &result) {
-            resolved.note_accepted(token.issuer(), began);
+        self.0.driver.notice(came);
+        if let Some(resolved) = &self.0.trusted.resolved {
+            resolved.note_accepted(token.issuer(), came);
         }
         if !self.0.listeners.is_empty() {
-            let took = self.0.clock.now().uptime().saturating_sub(began.uptime());
-            let (issuer, basis) = result.as_ref().ok().map(|(token, basis)| (token.issuer(), *basis)).unzip();
-            let refused = result.as_ref().err().map(Rejection::reason);
-            self.0.listeners.judged(&Judged { issuer, refused, basis, took });
+            self.0.listeners.judged(&Judged {
+                issuer: Some(token.issuer()),
+                refused: None,
+                basis: Some(basis),
+                took: self.since(came),
+            });
         }
-        result.map(|(token, _)| token)
+        Ok(token)
+    }
+
+    /// What happens once to each refusal.
+    fn refuse_with(&self, rejection: Rejection, came: Timestamp) -> Result<AccessToken, Rejection> {
+        #[cfg(feature = "driver")]
+        self.0.driver.notice(came);
+        if !self.0.listeners.is_empty() {
+            let refused = Some(rejection.reason());
+            self.0.listeners.judged(&Judged { issuer: None, refused, basis: None, took: self.since(came) });
+        }
+        Err(rejection)
+    }
+
+    fn since(&self, came: Timestamp) -> Duration {
+        self.0.clock.now().uptime().saturating_sub(came.uptime())
     }
 
     /// Refuses a request that no judge was asked about.
@@ -465,9 +498,10 @@ impl Validator {
     }
 }
 
-/// A judgement, and all that follows from it done; or what it takes.
+/// A judgement, with what is to be done once about a good token done; or what it takes.
 enum Settled {
-    Known(Result<(AccessToken, Basis), Rejection>),
+    Accepted(AccessToken, Basis),
+    Refused(Rejection),
     Wanted(Box<Need>, Refusal),
 }
 
