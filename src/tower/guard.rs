@@ -10,11 +10,11 @@ use crate::requirement::Requirement;
 use crate::token::AccessToken;
 use crate::validator::Validator;
 
-/// What a guard knows, shared by all clones of its services.
+/// What a guard knows. All clones of a service share it by one count, since some servers clone one for each request.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     pub(crate) validator: Validator,
-    pub(crate) requirement: Arc<Requirement>,
+    pub(crate) requirement: Requirement,
     pub(crate) absent: Absent,
     pub(crate) preflight: Preflight,
 }
@@ -43,7 +43,7 @@ pub enum Preflight {
 /// Says that a guard has seen the request, so that "no token, and that is allowed" and "nobody looked" are told apart.
 #[derive(Clone)]
 #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "read by the extractors of axum alone"))]
-pub(crate) struct Mark(pub(crate) Guard);
+pub(crate) struct Mark(pub(crate) Arc<Guard>);
 
 /// A judgement that waits for the network: the one future of the guard that is boxed.
 pub(crate) type Judging = Pin<Box<dyn Future<Output = Result<AccessToken, Rejection>> + Send>>;
@@ -51,16 +51,15 @@ pub(crate) type Judging = Pin<Box<dyn Future<Output = Result<AccessToken, Reject
 impl Guard {
     /// The judgement, with the network's help.
     #[cfg(feature = "driver")]
-    pub(crate) fn judge_later(&self, credentials: Credentials<'static>) -> Judging {
-        let validator = self.validator.clone();
-        let requirement = Arc::clone(&self.requirement);
-        Box::pin(async move { validator.validate(&credentials, &requirement).await })
+    pub(crate) fn judge_later(self: &Arc<Self>, credentials: Credentials<'static>) -> Judging {
+        let guard = Arc::clone(self);
+        Box::pin(async move { guard.validator.validate(&credentials, &guard.requirement).await })
     }
 
     /// Without a driver there is nobody to wait for.
     #[cfg(not(feature = "driver"))]
     #[expect(clippy::needless_pass_by_value, reason = "the signature of its twin, which keeps the credentials")]
-    pub(crate) fn judge_later(&self, credentials: Credentials<'static>) -> Judging {
+    pub(crate) fn judge_later(self: &Arc<Self>, credentials: Credentials<'static>) -> Judging {
         let judged = self.validator.check(&credentials, &self.requirement);
         Box::pin(std::future::ready(judged))
     }

@@ -36,7 +36,7 @@ impl Validator {
         RequireTokenLayer {
             guard: Guard {
                 validator: self.clone(),
-                requirement: Arc::new(requirement.into()),
+                requirement: requirement.into(),
                 absent: Absent::Refused,
                 preflight: Preflight::default(),
             },
@@ -65,6 +65,6 @@ impl<S> Layer<S> for RequireTokenLayer {
     type Service = RequireToken<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequireToken::new(inner, self.guard.clone())
+        RequireToken::new(inner, Arc::new(self.guard.clone()))
     }
 }

@@ -1,6 +1,7 @@
 //! The guarded service.
 
 use std::mem;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
@@ -17,11 +18,11 @@ use crate::tower::response::{GuardedBody, answer};
 #[derive(Clone, Debug)]
 pub struct RequireToken<S> {
     inner: S,
-    guard: Guard,
+    guard: Arc<Guard>,
 }
 
 impl<S> RequireToken<S> {
-    pub(crate) const fn new(inner: S, guard: Guard) -> Self {
+    pub(crate) const fn new(inner: S, guard: Arc<Guard>) -> Self {
         Self { inner, guard }
     }
 }
@@ -48,7 +49,7 @@ where
             (_, Preflight::Judged) => false,
         };
         if passes {
-            request.extensions_mut().insert(Mark(guard.clone()));
+            request.extensions_mut().insert(Mark(Arc::clone(guard)));
             return Guarded::passed(self.inner.call(request));
         }
         match guard.validator.judge_at_once(&credentials, &guard.requirement) {
