@@ -110,11 +110,19 @@ impl Demanded {
         Self { scope: scope.map(String::into_boxed_str), made: OnceLock::new() }
     }
 
-    /// The challenges of the validator of this number, made by `make` if they were not yet. Those of a second validator for the same
-    /// route are made each time.
-    pub(crate) fn challenges(&self, number: u64, make: impl Fn(Option<&str>) -> [HeaderValue; 2]) -> [HeaderValue; 2] {
-        let made = self.made.get_or_init(|| (number, make(self.scope.as_deref())));
-        if made.0 == number { made.1.clone() } else { make(self.scope.as_deref()) }
+    /// What is to be asked for; `None` where no scope is needed.
+    pub(crate) fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    /// The challenges of the validator of this number, made by `make` if nobody's were; `None` if they are another's.
+    pub(crate) fn challenges(
+        &self,
+        number: u64,
+        make: impl FnOnce(Option<&str>) -> [HeaderValue; 2],
+    ) -> Option<&[HeaderValue; 2]> {
+        let (made_for, made) = self.made.get_or_init(|| (number, make(self.scope())));
+        (*made_for == number).then_some(made)
     }
 }
 

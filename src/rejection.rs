@@ -61,31 +61,36 @@ impl Realm {
     }
 
     fn challenge(&self, family: Family, demanded: &Demanded) -> Option<HeaderValue> {
-        let of_route = || demanded.challenges(self.number, |scope| self.challenges_of(scope));
+        let made = || demanded.challenges(self.number, |scope| [self.nothing(scope), self.not_enough(scope)]);
         match family {
-            Family::NothingPresented => {
-                let [nothing, _] = of_route();
-                Some(nothing)
-            }
-            Family::InsufficientScope => {
-                let [_, not_enough] = of_route();
-                Some(not_enough)
-            }
+            Family::NothingPresented => Some(match made() {
+                Some([nothing, _]) => nothing.clone(),
+                None => self.nothing(demanded.scope()),
+            }),
+            Family::InsufficientScope => Some(match made() {
+                Some([_, not_enough]) => not_enough.clone(),
+                None => self.not_enough(demanded.scope()),
+            }),
             Family::InvalidRequest => Some(self.invalid_request.clone()),
             Family::InvalidToken => Some(self.invalid_token.clone()),
             Family::Unavailable | Family::Misconfigured => None,
         }
     }
 
-    /// Where nothing was presented, and where it was not enough.
-    fn challenges_of(&self, scope: Option<&str>) -> [HeaderValue; 2] {
-        // RFC 6750 s3.1: no error code where nothing was presented.
-        let nothing = self.challenge.clone();
-        let not_enough = nothing.clone().error("insufficient_scope").error_description(INSUFFICIENT_SCOPE);
-        [nothing, not_enough].map(|challenge| match scope {
-            Some(scope) => challenge.scope(scope).to_header_value(),
-            None => challenge.to_header_value(),
-        })
+    /// RFC 6750 s3.1: no error code where nothing was presented.
+    fn nothing(&self, scope: Option<&str>) -> HeaderValue {
+        asking_for(scope, self.challenge.clone())
+    }
+
+    fn not_enough(&self, scope: Option<&str>) -> HeaderValue {
+        asking_for(scope, self.challenge.clone().error("insufficient_scope").error_description(INSUFFICIENT_SCOPE))
+    }
+}
+
+fn asking_for(scope: Option<&str>, challenge: Challenge) -> HeaderValue {
+    match scope {
+        Some(scope) => challenge.scope(scope).to_header_value(),
+        None => challenge.to_header_value(),
     }
 }
 
