@@ -166,8 +166,9 @@ impl ValidatorBuilder {
         self
     }
 
-    /// How many tokens are remembered: 10,000 by default, in 32 MiB at most; 1,000,000 at most, in as many bytes as you give. So many whose signature held, and as many again of which
-    /// issuers have said something. What is used the least goes first, and is verified, or asked about, again.
+    /// How many tokens are remembered: 10,000 by default, in 32 MiB at most; 1,000,000 at most, in as many bytes as you give. So many
+    /// whose signature held, and as many again of which issuers have said something. What is used the least goes first, and is verified,
+    /// or asked about, again.
     #[must_use]
     pub const fn remember_at_most(mut self, tokens: u64, bytes: u64) -> Self {
         self.remembered = Bounds { entries: tokens, bytes };

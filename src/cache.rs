@@ -10,10 +10,12 @@
 //! 3. Slots and tags change only under the set's `writing`, so that a key is in one way of one set at most.
 //! 4. An entry is counted before it can be found and until it no longer can, so that neither bound is exceeded by more than what is
 //!    being written at the moment.
-//! 5. The work of each call is bounded, whatever the keys are: those that strangers choose fall into sets like any other.
+//! 5. The work of each look is bounded, whatever the keys are: those that strangers choose fall into sets like any other.
+//! 6. Given up: in a child that was forked off while another thread wrote a set, nothing enters that set, and who takes something out of
+//!    it waits for ever.
 
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -128,7 +130,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
         Q: Equivalent<K> + Hash + ?Sized,
     {
         let (set, tag) = place(self.sets.get()?, self.hasher.hash_one(key))?;
-        for way in set.ways().filter(|way| way.tag.load(Relaxed) == tag) {
+        // In step with the writer: who sees that an entry has gone from one memory sees what came before that in another.
+        for way in set.ways().filter(|way| way.tag.load(Acquire) == tag) {
             let entry = way.slot.load();
             if let Some(entry) = entry.as_ref().filter(|entry| key.equivalent(&entry.key)) {
                 way.note_use();
@@ -142,6 +145,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
     pub(crate) fn insert(&self, key: K, value: V) {
         let size = (self.size)(&key, &value);
         if size > self.bytes || self.entries == 0 {
+            // What was known before is not what is known.
+            self.remove(&key);
             return;
         }
         let Some((set, tag)) = place(self.sets(), self.hasher.hash_one(&key)) else { return };
@@ -215,7 +220,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
         }
         way.uses.store(uses, Relaxed);
         let old = way.slot.swap(entry);
-        way.tag.store(tag, Relaxed);
+        way.tag.store(tag, Release);
         if let Some(old) = &old {
             self.kept.entries.fetch_sub(1, Relaxed);
             self.kept.bytes.fetch_sub(old.size, Relaxed);

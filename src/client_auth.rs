@@ -94,7 +94,8 @@ impl ClientAuth {
     }
 
     /// `tls_client_auth` or `self_signed_tls_client_auth`: the certificate of the connection says who asks (RFC 8705 s2). It is shown where
-    /// this issuer is asked about tokens and nowhere else, so that an issuer that a resolver names may have one too.
+    /// this issuer is asked about tokens and nowhere else, so that an issuer that a resolver names may have one too. `ReqwestFetch` shows
+    /// it; a `Fetch` of your own is not told of it, and shows its own.
     #[must_use]
     pub fn with_certificate(client_id: impl Into<String>, certificate: ClientCertificate) -> Self {
         Self::new(Some(client_id.into().into()), Method::Certificate(Some(certificate)))

@@ -133,15 +133,14 @@ pub(crate) enum Left {
     AllButProofs,
 }
 
-/// What memory says of a token: that it is good. It is small, since nearly every request is answered by one.
+/// What memory says of a token. It is small, since nearly every request is answered by one.
 pub(crate) struct Recalled {
-    pub(crate) token: AccessToken,
-    pub(crate) is_enough: bool,
+    pub(crate) judged: Result<AccessToken, Reason>,
     pub(crate) fading: Option<Box<Need>>,
 }
 
-/// Judges what a request presented by what is remembered. It only accepts, or finds that the token is not enough; all else is left to
-/// [`decide`], so that the time may be a rough one here.
+/// Judges what a request presented by what is remembered. The time may be a rough one, which is late: what has ended by it has ended, and
+/// what has not begun by it is left to [`decide`].
 pub(crate) fn recall(
     trusted: &Trusted,
     presented: &Credentials<'_>,
@@ -154,10 +153,17 @@ pub(crate) fn recall(
         Some(good) => (good, Left::All),
         None => (asking.opaque().ok_or(Left::AllButProofs)?, Left::AllButProofs),
     };
-    let good = good.map_err(|_| left)?;
-    good.is_allowed(trusted, now).map_err(|_| left)?;
-    let is_enough = good.is_enough(demand);
-    Ok(Recalled { token: good.token, is_enough, fading: good.fading })
+    let refused = |reason| Ok(Recalled { judged: Err(reason), fading: None });
+    let good = match good {
+        Ok(good) => good,
+        Err(Stop::Refused(refusal)) if refusal.reason != Reason::NotYetValid => return refused(refusal.reason),
+        Err(_) => return Err(left),
+    };
+    if let Err(reason) = good.is_allowed(trusted, now) {
+        return refused(reason);
+    }
+    let judged = if good.is_enough(demand) { Ok(good.token) } else { Err(Reason::InsufficientScope) };
+    Ok(Recalled { judged, fading: good.fading })
 }
 
 /// Judges what a request presented. `supply` is what came of the need that the last round stated.
@@ -254,8 +260,10 @@ impl Asking<'_> {
             if !keys.is_usable(now) || !keys.keys.attests(proven.evidence.witness) {
                 return None;
             }
-            let is_in_time = issuer.rules.time(proven.token.get().stated(), now).map_err(Stop::from);
-            Some(is_in_time.and_then(|()| self.after_proof(issuer, proven.token.hand_out())))
+            if let Err(reason) = issuer.rules.time(proven.token.get().stated(), now) {
+                return Some(Err(reason.into()));
+            }
+            proven.lasts(now).then(|| self.after_proof(issuer, proven.token.hand_out()))
         })
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// So many counts at most. Threads beyond that share them.
-const LANES: usize = 8;
+const LANES: usize = 6;
 
 /// A counted reference. A clone costs one count.
 pub(crate) enum Handle<T> {

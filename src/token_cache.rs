@@ -16,8 +16,8 @@ use crate::clock::Timestamp;
 use crate::jose::key_set::Witness;
 use crate::token::{AccessToken, SharedToken};
 
-/// What an entry takes beside its token and the claims.
-const OVERHEAD: usize = 768;
+/// What an entry takes beside its token and the claims, with the counts of threads that use it at once.
+const OVERHEAD: usize = 1_280;
 
 /// Whose token it is, what has proven it, and how long that may count.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,13 @@ pub(crate) struct Proven {
     at: Timestamp,
 }
 
+impl Proven {
+    /// Whether the token has not come to its end since, by whichever clock says longer.
+    pub(crate) fn lasts(&self, now: Timestamp) -> bool {
+        now.since(self.at) < self.evidence.lasts
+    }
+}
+
 /// The memory of one validator.
 pub(crate) struct TokenCache {
     /// `None` if nothing is to be remembered.
@@ -96,14 +103,13 @@ impl TokenCache {
         now: Timestamp,
         read: impl FnOnce(&Proven) -> Option<R>,
     ) -> Option<R> {
-        let is_young = |proven: &Proven| now.since(proven.at) < proven.evidence.lasts;
+        let is_young = |proven: &Proven| now.since(proven.at) < self.life;
         self.proven.as_ref()?.find(&Octets(octets), |proven| if is_young(proven) { read(proven) } else { None })
     }
 
     /// Remembers what was proven of a token just now.
     pub(crate) fn remember(&self, octets: &[u8], token: &AccessToken, evidence: Evidence, now: Timestamp) {
         if let Some(proven) = &self.proven {
-            let evidence = Evidence { lasts: evidence.lasts.min(self.life), ..evidence };
             proven.insert(Text(octets.into()), Proven { token: SharedToken::new(token.clone()), evidence, at: now });
         }
     }

@@ -315,12 +315,14 @@ impl Validator {
         demand: &Requirement,
         came: Timestamp,
     ) -> Result<Result<AccessToken, Rejection>, Left> {
-        let Recalled { token, is_enough, fading } = recall(&self.0.trusted, presented, demand, came)?;
+        let Recalled { judged, fading } = recall(&self.0.trusted, presented, demand, came)?;
         self.renew(fading);
-        Ok(if is_enough {
-            self.accept(token, Basis::Memory, came)
-        } else {
-            self.refuse_with(self.reject(Reason::InsufficientScope.into(), demand, Network::MadeNoDifference), came)
+        Ok(match judged {
+            Ok(token) => self.accept(token, Basis::Memory, came),
+            Err(reason) => {
+                let rejection = self.reject(reason.into(), demand, Network::MadeNoDifference);
+                self.refuse_with(rejection, came)
+            }
         })
     }
 

@@ -63,7 +63,7 @@ impl<'t> Hint<'t> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests {
     use super::*;
     use crate::jose::key_set::KeySet;

@@ -35,8 +35,8 @@ use crate::token::{AccessToken, SharedToken};
 
 /// Tokens that are not active: they are kept for seconds, and are whatever strangers send.
 const OTHERS: Bounds = Bounds { entries: 4096, bytes: 4 * 1024 * 1024 };
-/// What an entry takes beside its token and the answer.
-const OVERHEAD: usize = 512;
+/// What an entry takes beside its token and the answer, with the counts of threads that use it at once.
+const OVERHEAD: usize = 1_280;
 
 /// A token's text. It is never shown.
 #[derive(Clone, PartialEq, Eq, Hash)]
