@@ -24,6 +24,8 @@ use foldhash::quality::RandomState;
 
 /// How many entries share a set.
 const WAYS: usize = 8;
+/// How many sets are made at a time.
+const BLOCK: usize = 16;
 /// There are so many times as many ways as entries may be, so that few sets are full before the memory is.
 const ROOM: usize = 2;
 /// An entry takes so many bytes at least, so that few bytes need no large table.
@@ -61,14 +63,16 @@ impl<K: Eq> Equivalent<K> for K {
 
 /// The memory. The hash is quick and keyed by chance; what it says is never taken for the key itself.
 pub(crate) struct Bounded<K, V, S = RandomState> {
-    /// Made when the first entry comes: most memories of most programs never hold one.
-    sets: OnceLock<Box<[Set<K, V>]>>,
+    /// Each made when its first entry comes: most memories of most programs never hold many.
+    blocks: Box<[OnceLock<Block<K, V>>]>,
     entries: usize,
     bytes: usize,
     size: Size<K, V>,
     hasher: S,
     kept: Kept,
 }
+
+type Block<K, V> = Box<[Set<K, V>]>;
 
 /// How many bytes an entry takes.
 type Size<K, V> = Box<dyn Fn(&K, &V) -> usize + Send + Sync>;
@@ -98,6 +102,13 @@ struct Entry<K, V> {
     size: usize,
 }
 
+/// Where a key is, if it is there: in which set of a block, and by which tag.
+struct Spot<'a, K, V> {
+    block: &'a OnceLock<Block<K, V>>,
+    set: usize,
+    tag: u32,
+}
+
 /// One way of a set.
 struct Way<'a, K, V> {
     tag: &'a AtomicU32,
@@ -121,7 +132,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
         let narrow = |bound: u64| usize::try_from(bound).unwrap_or(usize::MAX);
         let bytes = narrow(bounds.bytes);
         let entries = narrow(bounds.entries).min(bytes.div_ceil(SMALLEST));
-        Self { sets: OnceLock::new(), entries, bytes, size: Box::new(size), hasher, kept: Kept::default() }
+        let blocks = (0..entries.saturating_mul(ROOM).div_ceil(WAYS * BLOCK)).map(|_| OnceLock::new()).collect();
+        Self { blocks, entries, bytes, size: Box::new(size), hasher, kept: Kept::default() }
     }
 
     /// What is read of a key's value, if it is there.
@@ -129,7 +141,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
     where
         Q: Equivalent<K> + Hash + ?Sized,
     {
-        let (set, tag) = place(self.sets.get()?, self.hasher.hash_one(key))?;
+        let Spot { block, set, tag } = self.spot(key)?;
+        let set = block.get()?.get(set)?;
         // In step with the writer: who sees that an entry has gone from one memory sees what came before that in another.
         for way in set.ways().filter(|way| way.tag.load(Acquire) == tag) {
             let entry = way.slot.load();
@@ -149,7 +162,12 @@ impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
             self.remove(&key);
             return;
         }
-        let Some((set, tag)) = place(self.sets(), self.hasher.hash_one(&key)) else { return };
+        let Some(Spot { block, set, tag }) = self.spot(&key) else { return };
+        if block.get().is_none() {
+            // Made before it is put there, so that nobody waits while it is made.
+            let _ = block.set((0..BLOCK).map(|_| Set::default()).collect());
+        }
+        let Some(set) = block.get().and_then(|block| block.get(set)) else { return };
         let Ok(mut changes) = set.writing.try_lock() else { return };
         let known = set.find(tag, &key).or_else(|| set.ways().find(|way| way.tag.load(Relaxed) == tag & !LIVE));
         let uses = if known.is_some() { BACK } else { 0 };
@@ -163,21 +181,24 @@ impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
 
     /// Takes an entry out.
     pub(crate) fn remove<Q: Equivalent<K> + Hash + ?Sized>(&self, key: &Q) {
-        let sets = self.sets.get().map_or(&[][..], |sets| sets);
-        let Some((set, tag)) = place(sets, self.hasher.hash_one(key)) else { return };
+        let Some(Spot { block, set, tag }) = self.spot(key) else { return };
+        let Some(set) = block.get().and_then(|block| block.get(set)) else { return };
         let changes = set.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = set.find(tag, key).and_then(|way| self.put(&way, 0, 0, None));
         drop(changes);
         drop(old);
     }
 
-    fn sets(&self) -> &[Set<K, V>] {
-        if self.sets.get().is_none() {
-            let sets = self.entries.saturating_mul(ROOM).div_ceil(WAYS);
-            // Made before it is put there, so that nobody waits while it is made.
-            let _ = self.sets.set((0..sets).map(|_| Set::default()).collect());
-        }
-        self.sets.get().map_or(&[], |sets| sets)
+    fn spot<Q: Hash + ?Sized>(&self, key: &Q) -> Option<Spot<'_, K, V>> {
+        let hash = self.hasher.hash_one(key);
+        // The hash as a fraction of the sets: its upper bits say which, its lower bits are the tag.
+        let set = u128::from(hash).wrapping_mul(u128::try_from(self.sets()).ok()?) >> 64;
+        let (set, tag) = (usize::try_from(set).ok()?, u32::try_from(hash & u64::from(u32::MAX)).ok()?);
+        Some(Spot { block: self.blocks.get(set / BLOCK)?, set: set % BLOCK, tag: tag | LIVE })
+    }
+
+    const fn sets(&self) -> usize {
+        self.blocks.len().saturating_mul(BLOCK)
     }
 
     fn is_over(&self) -> bool {
@@ -188,9 +209,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
     fn evict(&self) -> bool {
         let sets = self.sets();
         let mut passed = 0;
-        for _ in 0..sets.len().saturating_add(PATIENCE) {
-            let hand = self.kept.hand.fetch_add(1, Relaxed).checked_rem(sets.len());
-            let Some(set) = hand.and_then(|hand| sets.get(hand)) else { return false };
+        for _ in 0..sets.saturating_add(PATIENCE) {
+            let Some(hand) = self.kept.hand.fetch_add(1, Relaxed).checked_rem(sets) else { return false };
+            let block = self.blocks.get(hand / BLOCK).and_then(OnceLock::get);
+            let Some(set) = block.and_then(|block| block.get(hand % BLOCK)) else { continue };
             let Ok(mut changes) = set.writing.try_lock() else { continue };
             let Some(way) = set.ways().filter(Way::is_full).min_by_key(Way::worth) else { continue };
             if way.uses.load(Relaxed) == 0 || passed == PATIENCE {
@@ -227,14 +249,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
         }
         old
     }
-}
-
-/// The set that may hold a key, and the key's tag there.
-fn place<K, V>(sets: &[Set<K, V>], hash: u64) -> Option<(&Set<K, V>, u32)> {
-    // The hash as a fraction of the sets: its upper bits say which, its lower bits are the tag.
-    let set = u128::from(hash).wrapping_mul(u128::try_from(sets.len()).ok()?) >> 64;
-    let tag = u32::try_from(hash & u64::from(u32::MAX)).ok()?;
-    Some((sets.get(usize::try_from(set).ok()?)?, tag | LIVE))
 }
 
 impl<K, V> Default for Set<K, V> {

@@ -8,7 +8,8 @@ fn value<K: Hash + Eq, S: BuildHasher>(memory: &Bounded<K, u32, S>, key: &K) -> 
 
 /// The entries and the bytes that can be found, which must be those that are counted.
 fn contents<K, V, S>(memory: &Bounded<K, V, S>) -> (usize, usize) {
-    let ways = memory.sets.get().into_iter().flatten().flat_map(Set::ways);
+    let blocks = memory.blocks.iter().filter_map(OnceLock::get);
+    let ways = blocks.flatten().flat_map(Set::ways);
     let sizes: Vec<_> = ways.filter_map(|way| way.slot.load().as_ref().map(|entry| entry.size)).collect();
     let found = (sizes.len(), sizes.iter().sum());
     assert_eq!(found, (memory.kept.entries.load(Relaxed), memory.kept.bytes.load(Relaxed)));
@@ -149,10 +150,13 @@ fn many_threads_find_what_is_theirs_and_nothing_else() {
 }
 
 #[test]
-fn a_table_is_made_when_the_first_entry_comes() {
+fn room_is_made_where_entries_come() {
     let memory = Bounded::new(Bounds { entries: 1_000, bytes: 1_000_000 }, |_: &u32, _: &u32| 1);
+    let made = || memory.blocks.iter().filter(|block| block.get().is_some()).count();
     memory.remove(&1);
-    assert!(value(&memory, &1).is_none() && memory.sets.get().is_none());
+    assert!(value(&memory, &1).is_none() && made() == 0);
     memory.insert(1, 1);
-    assert!(memory.sets.get().is_some());
+    assert_eq!((value(&memory, &1), made()), (Some(1), 1));
+    (0..1_000).for_each(|key| memory.insert(key, key));
+    assert_eq!(made(), memory.blocks.len());
 }
