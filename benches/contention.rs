@@ -100,6 +100,9 @@ fn compare(kinds: &[Kind], threads: usize) {
         ];
         let of_machine = middle(of_machine);
         let one = middle(pairs.iter().map(|pair| 1e9 / pair[0].by_own_time));
+        if let Some(file) = measure::json_file() {
+            measure::json(&file, "contention", &[(kind.name, &format!("{threads} threads"), wall.0, wall.1)]);
+        }
         println!(
             "{:<26} {:>6.2} ±{:<6.2} {:>8.0}% {:>8.2} ±{:<6.2} {:>12.0}",
             kind.name,

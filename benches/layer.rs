@@ -214,7 +214,12 @@ fn measure_and_print(mut rows: Vec<Row>, only_test: bool) {
     let mut contenders = contenders.into_iter();
     for (name, held) in names {
         let three = std::array::from_fn(|_| contenders.next().expect("three for each row"));
-        Row { name, contenders: three, held }.print();
+        let mut row = Row { name, contenders: three, held };
+        if let Some(file) = measure::json_file() {
+            let figure = |one: &Contender| (row.name.as_str(), one.name, one.median(), one.spread());
+            measure::json(&file, "layer", &row.contenders.each_ref().map(figure));
+        }
+        row.print();
     }
 }
 

@@ -85,7 +85,7 @@ impl TokenCache {
     /// Of so many tokens, each for so long.
     pub(crate) fn new(bounds: Bounds, life: Duration) -> Self {
         let size = |text: &Text, proven: &Proven| {
-            text.0.len().saturating_add(proven.token.get().stated().payload().len()).saturating_add(OVERHEAD)
+            text.0.len().saturating_add(proven.token.get().stated().size()).saturating_add(OVERHEAD)
         };
         let is_off = life.is_zero() || bounds.entries == 0 || bounds.bytes == 0;
         Self { proven: (!is_off).then(|| Bounded::new(bounds, size)), life }

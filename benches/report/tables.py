@@ -62,8 +62,13 @@ def sections(figures: Figures) -> Iterator[str]:
         yield f"## An endpoint on one core\n\n{picture}\n\n{rates_table}"
     for bench in figures.others():
         groups = figures.of(bench).items()
-        rows = [[group, name, with_spread(one)] for group, names in groups for name, one in names.items()]
-        yield f"## {bench}\n\n" + table(["", "", "ns"], rows)
+        if bench == "contention":
+            titled = "What threads get done over what one does"
+            unit, cell = "times one thread, on the wall", lambda one: f"{one.median:.2f} ±{one.spread:.2f}"
+        else:
+            titled, unit, cell = bench.capitalize(), "ns", with_spread
+        rows = [[group, name, cell(one)] for group, names in groups for name, one in names.items()]
+        yield f"## {titled}\n\n" + table(["", "", unit], rows)
 
 
 def over_raw(groups: dict[str, dict[str, Figure]], raw: str) -> str:

@@ -139,7 +139,7 @@ struct Crowd {
 
 impl Stage {
     async fn new(kind: Kind, checks: u64) -> Result<Self, Failure> {
-        let mut world = World::warm(kind).await?;
+        let mut world = World::verifying(kind).await?;
         let token = world.mint(HOUR.saturating_mul(48))?;
         let fifty = (Crowd::gather(false).await?, Crowd::gather(true).await?);
         let logs = (logged(Log::Listens).await?, logged(Log::IsClogged).await?);
@@ -234,6 +234,7 @@ impl Crowd {
         let issuers: Vec<TestIssuer> =
             (0..50).map(|number| issuer(&format!("https://id-{number}.example.test"), &clock)).collect();
         let mut builder = Validator::builder(API).clock(clock).fetch(TestIssuer::fetch_from(&issuers));
+        builder = builder.remember_signatures(Duration::ZERO);
         for issuer in &issuers {
             builder = builder.trust(trusted(issuer));
         }
@@ -261,7 +262,7 @@ async fn logged(log: Log) -> Result<Logged, Failure> {
     let clock = TestClock::at(START);
     let issuer = issuer("https://id.example.test", &clock);
     let builder = Validator::builder(API).trust(trusted(&issuer)).clock(clock).fetch(issuer.fetch());
-    let validator = builder.observe(Arc::new(log)).build()?;
+    let validator = builder.remember_signatures(Duration::ZERO).observe(Arc::new(log)).build()?;
     validator.warm_up().await?;
     let token = issuer.token().mint();
     Ok((issuer, validator, token))

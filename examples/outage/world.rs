@@ -98,6 +98,13 @@ impl World {
         Ok(world)
     }
 
+    /// With keys, and with each signature verified each time: what is measured beside something takes as long as that takes to happen.
+    pub(crate) async fn verifying(kind: Kind) -> Result<Self, Failure> {
+        let world = Self::with(kind, |_, builder| builder.remember_signatures(Duration::ZERO)).await?;
+        world.validator.warm_up().await?;
+        Ok(world)
+    }
+
     /// Without keys, with an observer, and with durations that are real.
     pub(crate) async fn cold(kind: Kind, observer: Arc<dyn Observe>) -> Result<Self, Failure> {
         Self::with(kind, |clock, builder| builder.clock(Lively(clock)).observe(observer)).await

@@ -124,6 +124,12 @@ impl Claims {
         }
     }
 
+    /// The bytes that are kept of it, without its fixed part.
+    pub(crate) const fn size(&self) -> usize {
+        let elements = self.elements.capacity().saturating_mul(size_of::<Word>());
+        self.payload.capacity().saturating_add(self.decoded.capacity()).saturating_add(elements)
+    }
+
     /// The JSON text of the payload.
     pub(crate) fn payload(&self) -> &str {
         &self.payload

@@ -275,7 +275,7 @@ impl Remembered {
     }
 
     fn size(&self) -> usize {
-        let length = |token: &AccessToken| token.stated().payload().len();
+        let length = |token: &AccessToken| token.stated().size();
         let said = match &self.fact {
             Fact::Active(token) => length(token.get()),
             Fact::Bad(_) => 0,

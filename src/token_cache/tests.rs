@@ -3,6 +3,8 @@ use std::hash::BuildHasher as _;
 use foldhash::quality::RandomState;
 
 use super::*;
+use crate::claims::Claims;
+use crate::claims::read::ClaimNames;
 
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     Octets(one).equivalent(&Text(other.into()))
@@ -38,4 +40,16 @@ fn a_token_that_is_kept_has_the_hash_of_one_that_is_asked_for() {
     let (one, other) = ([b"a", &[b'x'; 64][..]].concat(), [b"b", &[b'x'; 64][..]].concat());
     assert_eq!(hasher.hash_one(Octets(&one)), hasher.hash_one(Octets(&other)));
     assert!(!is_same(&one, &other));
+}
+
+#[test]
+fn what_is_kept_of_long_lists_and_of_escapes_is_counted() {
+    let size = |payload: &str| {
+        let claims = Claims::read(payload.as_bytes().to_vec(), &ClaimNames::default()).ok().unwrap();
+        claims.size() - payload.len()
+    };
+    let list = |element: &str| format!(r#"{{"aud":[{}]}}"#, [element; 1000].join(","));
+    assert!(size(r#"{"aud":"a"}"#) < 64);
+    assert!(size(&list(r#""a""#)) >= 8 * 1000);
+    assert!(size(&list(r#""\u0061""#)) >= 9 * 1000);
 }
