@@ -19,9 +19,8 @@ use std::hint::black_box;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use measure::memory::forgetful;
 use measure::{
-    AUDIENCE, Contender, ROUNDS, accepted, compare, header, json, json_file, only_test, raw, request, token,
+    AUDIENCE, Contender, ROUNDS, accepted, compare, forgetful, header, json, json_file, only_test, raw, request, token,
 };
 use scopegate::testing::TestIssuer;
 use scopegate::{Algorithm, Credentials, Issuer, KeySet, Reason, Requirement, ScopePolicy, Secret, Validator};

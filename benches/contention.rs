@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use measure::request;
 use scopegate::testing::TestIssuer;
 use scopegate::{Algorithm, Credentials, Validator};
-use world::{read, token, trusting, without_memory};
+use world::{read, token, trusting};
 
 const ROUNDS: usize = 21;
 const WINDOW: Duration = Duration::from_millis(50);
@@ -163,7 +163,7 @@ fn done(kind: &Kind, threads: usize, window: Duration) -> Done {
 fn kinds() -> Vec<Kind> {
     let issuer = world::issuer([Algorithm::Es256]);
     let remembers = trusting(&issuer).build().unwrap();
-    let verifies = without_memory(trusting(&issuer)).build().unwrap();
+    let verifies = measure::forgetful(trusting(&issuer)).build().unwrap();
     let one = vec![mint(&issuer)];
     let junk = vec!["A".repeat(900)];
     let many: Vec<Vec<String>> = (0..thread::available_parallelism().map_or(2, usize::from).max(2))

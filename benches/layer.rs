@@ -26,43 +26,20 @@ mod service;
 mod world;
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::ready;
 use std::hint::black_box;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use counting::allocations_of;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use measure::{Contender, ROUNDS, compare};
 use scopegate::testing::TestIssuer;
 use scopegate::{AccessToken, Algorithm, Credentials, Reason, Requirement, Validator};
-use service::{Bare, answered, bearer, request};
-use tower::{Layer as _, Service};
-use world::{delete, read, token, trusting, without_memory};
+use service::{Bare, answered, bearer, holding_a_token, holding_an_answer, request};
+use tower::{Layer as _, service_fn};
+use world::{delete, read, token, trusting};
 
 /// Tokens that come once. More than are used while they are measured, or they come again to a validator that has not seen them.
 const FIRST_SEEN: usize = 12_500;
-
-/// Says whether the token lies where it should.
-#[derive(Clone)]
-struct Looks;
-
-impl<B> Service<Request<B>> for Looks {
-    type Response = Response<()>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<()>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        assert!(request.extensions().get::<AccessToken>().is_some(), "no token lies in the request");
-        ready(Ok(Response::new(())))
-    }
-}
 
 /// What one request presents, as often as it is asked; or many things in turn, each once.
 struct Presented {
@@ -128,7 +105,11 @@ fn layer(case: Case, issuer: &TestIssuer, mut presented: Presented) -> Contender
     let (issuer, demand) = (issuer.clone(), (case.demand)());
     let guarded = move || (case.make)(&issuer).require(demand.clone());
     let status = case.outcome.map_or_else(status_of, |()| StatusCode::OK);
-    let response = answered(&mut guarded().layer(Looks), presented.request().0);
+    let looks = service_fn(|request: Request<()>| {
+        assert!(request.extensions().get::<AccessToken>().is_some(), "no token lies in the request");
+        ready(Ok::<_, Infallible>(Response::new(())))
+    });
+    let response = answered(&mut guarded().layer(looks), presented.request().0);
     assert_eq!(response.status(), status);
     assert_eq!(response.extensions().get::<Reason>().copied(), case.outcome.err());
 
@@ -145,28 +126,6 @@ fn layer(case: Case, issuer: &TestIssuer, mut presented: Presented) -> Contender
 
 fn status_of(reason: Reason) -> StatusCode {
     if reason == Reason::InsufficientScope { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED }
-}
-
-/// What `http` asks for to hold a token: the same size in an `Extensions` that was empty.
-fn holding_a_token() {
-    let mut extensions = Extensions::new();
-    extensions.insert(black_box(Arc::clone(&HELD.with(Arc::clone))));
-    black_box(extensions);
-}
-
-/// What `http` asks for to hold an answer: three fields, and the reason beside them.
-fn holding_an_answer() {
-    let mut response = Response::new(Bytes::from_static(b"{}"));
-    response.extensions_mut().insert(Reason::Malformed);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    black_box(response);
-}
-
-thread_local! {
-    static HELD: Arc<u64> = Arc::new(0);
 }
 
 /// One line of what is printed.
@@ -227,7 +186,7 @@ fn main() {
     let only_test = std::env::args().any(|argument| argument == "--test");
     let issuer = world::issuer([Algorithm::Es256, Algorithm::Rs256]);
     let verified =
-        Case { make: |issuer| without_memory(trusting(issuer)).build().unwrap(), demand: read, outcome: Ok(()) };
+        Case { make: |issuer| measure::forgetful(trusting(issuer)).build().unwrap(), demand: read, outcome: Ok(()) };
     let remembered = Case { make: |issuer| trusting(issuer).build().unwrap(), ..verified };
 
     if !only_test {

@@ -254,10 +254,10 @@ impl<K: Hash + Eq, V, S: BuildHasher> Bounded<K, V, S> {
 impl<K, V> Default for Set<K, V> {
     fn default() -> Self {
         Self {
-            tags: std::array::from_fn(|_| AtomicU32::default()),
-            uses: std::array::from_fn(|_| AtomicU8::default()),
+            tags: Default::default(),
+            uses: Default::default(),
             writing: Mutex::default(),
-            slots: std::array::from_fn(|_| ArcSwapOption::empty()),
+            slots: Default::default(),
         }
     }
 }

@@ -84,7 +84,7 @@ impl Validator {
             Ok(result) => return result,
             Err(left) => left,
         };
-        let result = match self.settle(presented, demand, None, left) {
+        let rejection = match self.settle(presented, demand, None, left) {
             Settled::Accepted(token, basis) => return self.accept(token, basis, came),
             Settled::Refused(rejection) => rejection,
             Settled::Wanted(need, meanwhile) => {
@@ -93,7 +93,7 @@ impl Validator {
                 self.reject(meanwhile, demand, network)
             }
         };
-        self.refuse_with(result, came)
+        self.refuse_with(rejection, came)
     }
 
     /// The judgement from memory, or `None` where [`validate`](Self::validate) has to be asked.

@@ -26,16 +26,13 @@ mod service;
 mod world;
 
 use std::hint::black_box;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use counting::allocations_in;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{Extensions, HeaderMap, HeaderValue, Response};
+use http::HeaderMap;
 use scopegate::{Algorithm, Credentials, Reason, Requirement, Validator};
 use service::{Bare, answered, bearer, request};
 use tower::Layer as _;
-use world::{delete, read, token, trusting, without_memory};
+use world::{delete, read, token, trusting};
 
 const RUNS: u32 = 100;
 
@@ -67,7 +64,7 @@ const HOLDING_AN_ANSWER: u64 = 5;
 #[rustfmt::skip]
 fn cases() -> (Vec<Case>, [Validator; 2]) {
     let issuer = world::issuer([Algorithm::Es256]);
-    let validators = [without_memory(trusting(&issuer)).build().unwrap(), trusting(&issuer).build().unwrap()];
+    let validators = [measure::forgetful(trusting(&issuer)).build().unwrap(), trusting(&issuer).build().unwrap()];
     let good = || Some(token(&issuer, Algorithm::Es256).mint());
     let tampered = || Some(token(&issuer, Algorithm::Es256).tampered().mint());
     let expired = || Some(token(&issuer, Algorithm::Es256).expired().mint());
@@ -134,21 +131,8 @@ fn each(all: u64) -> String {
 
 #[test]
 fn so_often_asks_what_is_not_ours() {
-    let held = Arc::new(0_u64);
-    let holding_a_token = allocations_in(RUNS, || {
-        let mut extensions = Extensions::new();
-        extensions.insert(Arc::clone(&held));
-        black_box(extensions);
-    });
-    let holding_an_answer = allocations_in(RUNS, || {
-        let mut response = Response::new(Bytes::from_static(b"{}"));
-        response.extensions_mut().insert(Reason::Malformed);
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        black_box(response);
-    });
+    let holding_a_token = allocations_in(RUNS, service::holding_a_token);
+    let holding_an_answer = allocations_in(RUNS, service::holding_an_answer);
     let runs = u64::from(RUNS);
     assert_eq!((holding_a_token, holding_an_answer), (HOLDING_A_TOKEN * runs, HOLDING_AN_ANSWER * runs));
 }

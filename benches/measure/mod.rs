@@ -2,7 +2,6 @@
 
 #![allow(dead_code, reason = "no benchmark uses all of it")]
 
-pub(crate) mod memory;
 pub(crate) mod ratio;
 
 use std::fs::OpenOptions;
@@ -17,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue};
 use scopegate::testing::{TestIssuer, TestToken};
-use scopegate::{Algorithm, Credentials, Requirement, Validator};
+use scopegate::{Algorithm, Credentials, Requirement, Validator, ValidatorBuilder};
 
 use ratio::{Ratio, median};
 
@@ -163,4 +162,9 @@ pub(crate) fn accepted(validator: &Validator, demand: &Requirement, token: &str)
 pub(crate) fn header(token: &str) -> serde_json::Value {
     let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
     serde_json::from_slice(&header).unwrap()
+}
+
+/// With nothing remembered of signatures: each check is a whole one.
+pub(crate) fn forgetful(builder: ValidatorBuilder) -> ValidatorBuilder {
+    builder.remember_signatures(Duration::ZERO)
 }

@@ -4,10 +4,13 @@ use std::convert::Infallible;
 use std::future::{Future as _, Ready, ready};
 use std::hint::black_box;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request, Response};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{Extensions, HeaderValue, Request, Response};
+use scopegate::Reason;
 use tower::Service;
 
 /// Does nothing, and has the answer at once.
@@ -57,4 +60,26 @@ where
         Poll::Ready(Err(never)) => match never {},
         Poll::Pending => panic!("it waits"),
     }
+}
+
+/// What `http` asks for to hold something of a token's size: in an `Extensions` that was empty.
+pub(crate) fn holding_a_token() {
+    let mut extensions = Extensions::new();
+    extensions.insert(HELD.with(Arc::clone));
+    black_box(extensions);
+}
+
+/// What `http` asks for to hold an answer: three fields, and the reason beside them.
+pub(crate) fn holding_an_answer() {
+    let mut response = Response::new(Bytes::from_static(b"{}"));
+    response.extensions_mut().insert(Reason::Malformed);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    black_box(response);
+}
+
+thread_local! {
+    static HELD: Arc<u64> = Arc::new(0);
 }

@@ -10,11 +10,6 @@ use crate::measure::{self, AUDIENCE};
 pub(crate) const ISSUER: &str = "https://issuer.test";
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
-/// With nothing remembered: each token is verified each time.
-pub(crate) fn without_memory(builder: ValidatorBuilder) -> ValidatorBuilder {
-    crate::measure::memory::forgetful(builder)
-}
-
 /// An issuer with a key for each of these.
 pub(crate) fn issuer(algorithms: impl IntoIterator<Item = Algorithm>) -> TestIssuer {
     TestIssuer::with_algorithms(ISSUER, algorithms)

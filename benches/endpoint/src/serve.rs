@@ -20,7 +20,7 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::measure::AUDIENCE;
-use crate::measure::memory::forgetful;
+use crate::measure::forgetful;
 use crate::mint::ISSUER;
 
 pub(crate) fn until_told(guard: &str, port: u16, folder: &Path) {

@@ -15,9 +15,8 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use measure::memory::REMEMBERS;
 use measure::{Contender, ROUNDS, compare, json, json_file, only_test, raw, request};
-use peers::{Judge, PEERS, REMEMBERED};
+use peers::{Judge, PEERS};
 use scopegate::Algorithm;
 use world::World;
 
@@ -55,7 +54,7 @@ fn main() {
 fn contenders(world: &World, algorithm: Algorithm, mistakes: &mut Mistakes) -> Vec<Contender> {
     let token = world.good(algorithm);
     let mut contenders = vec![Contender::new("raw signature", raw(algorithm, &world.jwk(algorithm), &token))];
-    for (name, prepare) in PEERS.into_iter().filter(|(name, _)| REMEMBERS || *name != REMEMBERED) {
+    for (name, prepare) in PEERS {
         let Some(mut judge) = prepare(world, algorithm) else {
             println!("{name} is left out: it has no {}", algorithm.name());
             continue;

@@ -20,12 +20,9 @@ pub(crate) type Judge = Box<dyn FnMut(&HeaderMap) -> bool>;
 /// All that can be done before the first request; nothing if it does not know the algorithm.
 type Prepare = fn(&World, Algorithm) -> Option<Judge>;
 
-/// Ours, with its memory of tokens.
-pub(crate) const REMEMBERED: &str = "scopegate, remembered";
-
 pub(crate) const PEERS: [(&str, Prepare); 8] = [
     ("scopegate", ours::whole),
-    (REMEMBERED, ours::remembered),
+    ("scopegate, remembered", ours::remembered),
     ("jsonwebtoken", jsonwebtoken::prepare),
     ("oauth-resource-server", oauth_resource_server::prepare),
     ("huskarl-resource-server", huskarl::prepare),

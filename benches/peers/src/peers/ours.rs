@@ -2,7 +2,7 @@ use scopegate::{Algorithm, Credentials, Issuer, KeySet, Requirement, ScopePolicy
 
 use super::Judge;
 use crate::measure::AUDIENCE;
-use crate::measure::memory::forgetful;
+use crate::measure::forgetful;
 use crate::world::{ISSUER, SCOPE, World};
 
 pub(super) fn whole(world: &World, _: Algorithm) -> Option<Judge> {
