@@ -203,6 +203,13 @@ impl ValidatorBuilder {
         self
     }
 
+    /// The same with a clock that others use too.
+    #[cfg(feature = "client")]
+    pub(crate) fn shared_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
     /// Somebody who listens. May be called for several.
     #[must_use]
     pub fn observe(mut self, listener: Arc<dyn Observe>) -> Self {

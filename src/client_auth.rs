@@ -62,6 +62,9 @@ enum Method {
     /// This one, or else that of the way out.
     Certificate(Option<ClientCertificate>),
     Bearer(ClientSecret),
+    /// Nothing: RFC 6749 s2.1 calls such a client public.
+    #[cfg(feature = "client")]
+    Public,
 }
 
 impl ClientAuth {
@@ -117,6 +120,14 @@ impl ClientAuth {
         Self::new(None, Method::Bearer(token.into()))
     }
 
+    /// `none`: a client that has no secret, such as a program on its user's own machine (RFC 6749 s2.1, RFC 8252 s8.4). It is told by
+    /// its name alone, and what proves that a code is its own is PKCE.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn public(client_id: impl Into<String>) -> Self {
+        Self::new(Some(client_id.into().into()), Method::Public)
+    }
+
     /// Whom assertions are made out to: the issuer's identifier by default (RFC 7523bis s4), which no other server can use. Some servers
     /// want the address of their token endpoint, or of the endpoint that is asked; the page on introspection in the
     /// [manual](crate::manual) says which.
@@ -156,6 +167,8 @@ impl ClientAuth {
             | (Method::SecretJwt(one), Method::SecretJwt(other))
             | (Method::Bearer(one), Method::Bearer(other)) => one.0 == other.0,
             (Method::PrivateKeyJwt(one), Method::PrivateKeyJwt(other)) => one.0 == other.0,
+            #[cfg(feature = "client")]
+            (Method::Public, Method::Public) => true,
             (Method::Certificate(one), Method::Certificate(other)) => {
                 one.as_ref().map(|certificate| &certificate.0) == other.as_ref().map(|certificate| &certificate.0)
             }
@@ -192,6 +205,8 @@ impl ClientAuth {
                 Some(secret)
             }
             Method::PrivateKeyJwt(_) | Method::Certificate(_) => None,
+            #[cfg(feature = "client")]
+            Method::Public => None,
         }
     }
 
@@ -200,6 +215,8 @@ impl ClientAuth {
         match &self.method {
             Method::PrivateKeyJwt(key) => key.0.at_hand().map(Credential::Key),
             Method::Certificate(None) => Some(Credential::None),
+            #[cfg(feature = "client")]
+            Method::Public => Some(Credential::None),
             Method::Certificate(Some(certificate)) => certificate.0.at_hand().map(Credential::Certificate),
             Method::Basic(secret) | Method::Post(secret) | Method::SecretJwt(secret) | Method::Bearer(secret) => {
                 secret.0.at_hand().map(Credential::Secret)
@@ -212,6 +229,8 @@ impl ClientAuth {
         Ok(match &self.method {
             Method::PrivateKeyJwt(key) => Credential::Key(key.0.obtain()?),
             Method::Certificate(None) => Credential::None,
+            #[cfg(feature = "client")]
+            Method::Public => Credential::None,
             Method::Certificate(Some(certificate)) => Credential::Certificate(certificate.0.obtain()?),
             Method::Basic(secret) | Method::Post(secret) | Method::SecretJwt(secret) | Method::Bearer(secret) => {
                 Credential::Secret(secret.0.obtain()?)
@@ -262,6 +281,9 @@ impl ClientAuth {
             }
             // RFC 8705 s2: the server finds the client by its name.
             (Method::Certificate(_), _) => form.push(("client_id", plain(client_id))),
+            // RFC 6749 s3.2.1.
+            #[cfg(feature = "client")]
+            (Method::Public, _) => form.push(("client_id", plain(client_id))),
             _ => return Err("the client's secret is of another kind than its method"),
         }
         Ok(())
@@ -310,6 +332,8 @@ impl fmt::Debug for ClientAuth {
             Method::PrivateKeyJwt(_) => "private_key_jwt",
             Method::Certificate(_) => "tls_client_auth",
             Method::Bearer(_) => "bearer",
+            #[cfg(feature = "client")]
+            Method::Public => "none",
         };
         f.debug_struct("ClientAuth")
             .field("client_id", &self.client_id)

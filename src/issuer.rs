@@ -1,8 +1,8 @@
 //! A server whose tokens count, and how they are judged.
 
+mod trusted;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use crate::claims::read::ClaimNames;
 #[cfg(feature = "driver")]
@@ -12,6 +12,7 @@ use crate::config_error::ConfigError;
 use crate::endpoint::{self, PlainHttp};
 #[cfg(feature = "driver")]
 use crate::endpoint::{Endpoint, PrivateAddresses};
+#[cfg(feature = "driver")]
 use crate::introspection::memory::Standing;
 #[cfg(feature = "driver")]
 use crate::introspection::setup::{Asked, Introspection, Signed};
@@ -20,6 +21,9 @@ use crate::jose::algorithm::{Algorithm, Algorithms};
 use crate::jose::key_set::{KeySet, MAX_TRIED};
 use crate::jose::secret::Secret;
 use crate::keys::store::{KeyHandle, KeyStore};
+pub(crate) use trusted::{Defaults, JudgedBy, TrustedIssuer};
+#[cfg(feature = "driver")]
+pub(crate) use trusted::{Place, RemoteKeys};
 
 /// An authorization server whose tokens are accepted, where its keys come from, and what its tokens look like.
 ///
@@ -40,6 +44,8 @@ pub struct Issuer {
     any_audience: bool,
     binding: Binding,
     names: ClaimNames,
+    #[cfg(feature = "client")]
+    for_a_client: bool,
     plain_http: PlainHttp,
     #[cfg(feature = "driver")]
     addresses: PrivateAddresses,
@@ -74,6 +80,8 @@ impl Issuer {
             any_audience: false,
             binding: Binding::MustBeProven,
             names: ClaimNames::default(),
+            #[cfg(feature = "client")]
+            for_a_client: false,
             plain_http: PlainHttp::default(),
             #[cfg(feature = "driver")]
             addresses: PrivateAddresses::Allowed,
@@ -198,6 +206,15 @@ impl Issuer {
         }
     }
 
+    /// Judges JWTs that the issuer makes out to a client, such as ID tokens, and no access tokens.
+    #[cfg(feature = "client")]
+    pub(crate) const fn for_a_client(mut self) -> Self {
+        self.for_a_client = true;
+        self.profile = Profile::PlainJwt;
+        self.binding = Binding::Ignored;
+        self
+    }
+
     /// What widens what is accepted, each by its name.
     #[must_use]
     pub const fn dangerous(self) -> DangerousIssuer {
@@ -243,6 +260,8 @@ impl Issuer {
                 names: self.names,
                 leeway: defaults.leeway,
                 binding: self.binding,
+                #[cfg(feature = "client")]
+                for_a_client: self.for_a_client,
                 #[cfg(feature = "testing")]
                 left_out: Default::default(),
             },
@@ -430,81 +449,4 @@ impl DangerousIssuer {
         self.0.binding = Binding::Ignored;
         self.0
     }
-}
-
-/// What an issuer takes from its validator where it says nothing itself.
-#[derive(Clone)]
-pub(crate) struct Defaults {
-    pub(crate) audiences: Vec<String>,
-    pub(crate) leeway: Duration,
-    /// How old fetched keys may become.
-    #[cfg(feature = "driver")]
-    pub(crate) max_stale: Duration,
-    /// How many numbers were given to issuers.
-    pub(crate) numbers: Arc<AtomicU64>,
-}
-
-impl Defaults {
-    fn next_number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-/// What decides about a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum JudgedBy {
-    /// Its signature.
-    Keys,
-    /// The issuer, which is asked.
-    Introspection,
-    /// Its signature first, and then the issuer.
-    #[cfg(feature = "driver")]
-    KeysAndIntrospection,
-}
-
-/// An issuer as the judge knows it.
-pub(crate) struct TrustedIssuer {
-    /// No other issuer of a validator has it, nor has the same one under other settings. Those that are trusted by name have their
-    /// places.
-    pub(crate) number: u64,
-    pub(crate) algorithms: Algorithms,
-    pub(crate) judged_by: JudgedBy,
-    /// Where it is asked about its tokens.
-    pub(crate) standing: Option<Arc<Standing>>,
-    #[cfg(feature = "driver")]
-    pub(crate) asked: Option<Arc<Asked>>,
-    /// What its opaque tokens begin with, if that was said.
-    pub(crate) opaque_prefix: Option<Box<str>>,
-    pub(crate) keys: Arc<KeyStore>,
-    pub(crate) rules: Rules,
-    #[cfg(feature = "driver")]
-    pub(crate) remote: Option<RemoteKeys>,
-}
-
-/// Where keys are fetched from.
-#[cfg(feature = "driver")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RemoteKeys {
-    pub(crate) place: Place,
-    pub(crate) plain_http: PlainHttp,
-    pub(crate) addresses: PrivateAddresses,
-}
-
-#[cfg(feature = "driver")]
-impl RemoteKeys {
-    /// Where keys are looked for, in words: saved ones serve only if they came from there.
-    pub(crate) fn source(&self) -> String {
-        match &self.place {
-            Place::Jwks(url) => url.uri().to_string(),
-            Place::Discovery => "discovery".to_owned(),
-        }
-    }
-}
-
-#[cfg(feature = "driver")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    Jwks(Endpoint),
-    /// Where the issuer's metadata says.
-    Discovery,
 }

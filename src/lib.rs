@@ -69,6 +69,8 @@ mod validator;
 #[cfg(feature = "driver")]
 mod wire;
 
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(any(doc, doctest))]
 pub mod manual;
 #[cfg(feature = "testing")]

@@ -2,6 +2,9 @@
 //!
 //! RFC 8414, OpenID Connect Discovery 1.0 and RFC 9728. Nothing here asks the network.
 
+#[cfg(feature = "client")]
+pub(crate) mod login;
+
 use std::borrow::Cow;
 
 use crate::endpoint::{Endpoint, PlainHttp, issuer_problem};
@@ -58,6 +61,9 @@ pub(crate) struct ServerMetadata {
     introspection_endpoint: Option<Result<Endpoint, MetadataFault>>,
     /// The same for clients that show a certificate (RFC 8705 s5).
     introspection_endpoint_for_certificates: Option<Result<Endpoint, MetadataFault>>,
+    /// What a client needs to know.
+    #[cfg(feature = "client")]
+    pub(crate) login: login::LoginMetadata,
 }
 
 /// Why a metadata document does not count.
@@ -114,6 +120,8 @@ impl ServerMetadata {
             jwks_uri,
             introspection_endpoint: endpoint(introspection),
             introspection_endpoint_for_certificates: alias,
+            #[cfg(feature = "client")]
+            login: login::LoginMetadata::read(document, plain_http)?,
         })
     }
 

@@ -202,7 +202,7 @@ pub struct ClaimsError {
 }
 
 impl ClaimsError {
-    fn of(fault: &serde_json::Error) -> Self {
+    pub(crate) fn of(fault: &serde_json::Error) -> Self {
         let kind = match fault.classify() {
             Category::Data => "wrong type or member",
             Category::Syntax => "not JSON",

@@ -69,11 +69,11 @@ use Door::{From, In};
 const DOORS: [(&str, Door); 29] = [
     ("arc_swap", In(&["cache", "keys/store", "revocation", "tenants"])),
     ("aws_lc_rs", In(&["jose/crypto"])),
-    ("axum_core", In(&["axum"])),
+    ("axum_core", In(&["axum", "client/oauth"])),
     ("base64_simd", In(&["jose/base64url", "testing"])),
     ("bytes", From(2)),
     ("foldhash", In(&["cache"])),
-    ("form_urlencoded", In(&["credentials", "introspection/remote", "client_auth", "testing"])),
+    ("form_urlencoded", In(&["credentials", "wire/form", "client_auth", "client", "testing"])),
     ("http", From(0)), // `endpoint` reads addresses with `http::Uri`
     ("http_body", In(&["tower"])),
     ("http_body_util", In(&["testing"])),
@@ -84,18 +84,18 @@ const DOORS: [(&str, Door); 29] = [
     ("memchr", In(&["jose", "token"])),
     ("metrics", In(&["metrics_observer"])),
     ("pin_project_lite", In(&["tower"])),
-    ("reqwest", In(&["wire/reqwest"])),
+    ("reqwest", In(&["wire/reqwest", "client/api"])),
     ("rustls", In(&["wire/reqwest"])), // its errors alone, to tell them apart
     ("rustix", In(&["clock"])),
-    ("serde", In(&["token", "testing"])),
-    ("serde_json", In(&["client_auth", "token", "rejection", "testing"])),
+    ("serde", In(&["token", "client", "testing"])),
+    ("serde_json", In(&["client_auth", "token", "rejection", "client", "testing"])),
     ("smallvec", In(&["jose"])),
     ("thiserror", From(0)),
-    ("tokio", In(&["wire/driver", "wire/reqwest", "testing"])),
+    ("tokio", In(&["wire/driver", "wire/reqwest", "wire/worker", "client", "testing"])),
     ("tower_layer", In(&["tower", "wire/reqwest"])),
     ("tower_service", In(&["tower", "wire/reqwest"])),
     ("tracing", In(&["tracing_observer"])),
-    ("zeroize", In(&["client_auth", "introspection/remote", "jose/crypto", "jose/secret"])),
+    ("zeroize", In(&["client", "client_auth", "jose/crypto", "jose/secret", "wire/form"])),
 ];
 
 const MAY_WAIT: &[&str] =

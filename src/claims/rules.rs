@@ -89,6 +89,9 @@ pub(crate) struct Rules {
     pub(crate) names: ClaimNames,
     pub(crate) leeway: Duration,
     pub(crate) binding: Binding,
+    /// They are no access tokens, but JWTs that the issuer makes out to a client of it, which `client/` judges further.
+    #[cfg(feature = "client")]
+    pub(crate) for_a_client: bool,
     /// What the conformance harness leaves out, and nobody else can.
     #[cfg(feature = "testing")]
     pub(crate) left_out: LeftOutDemands,
@@ -173,6 +176,16 @@ impl Rules {
         if self.left_out.kind {
             return Ok(());
         }
+        // An ID token, a signed answer of the userinfo endpoint, or a logout token: an access token is none of them.
+        #[cfg(feature = "client")]
+        if self.for_a_client {
+            let fits = match typ {
+                Typ::Jwt | Typ::Absent => true,
+                Typ::Other(typ) => **typ == *"logout+jwt",
+                Typ::AtJwt => false,
+            };
+            return if fits { Ok(()) } else { Err(Reason::WrongType) };
+        }
         let fits = match (self.profile, typ) {
             (_, Typ::AtJwt) => true,
             (Profile::PlainJwt, Typ::Jwt | Typ::Absent) => true,
@@ -204,6 +217,9 @@ impl Rules {
             Some(_) => {}
             #[cfg(feature = "testing")]
             None if self.left_out.expiry => {}
+            // An answer of the userinfo endpoint has none; of the others it is demanded where they are judged further.
+            #[cfg(feature = "client")]
+            None if self.for_a_client => {}
             None => return Err(Reason::MissingClaim),
         }
         self.not_ahead(claims, now)

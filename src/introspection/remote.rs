@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
-use zeroize::Zeroizing;
 
 use crate::claims::read::CLAIM_LIMITS;
 use crate::client_auth::Credential;
@@ -17,6 +16,7 @@ use crate::jose::json::{self, Value};
 use crate::keys::proof::{Proof, prove};
 use crate::keys::store::KeyStore;
 use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Repeatable, judge, judge_as, retry_after};
+use crate::wire::form::form;
 
 /// The longest answer that is read, in bytes.
 pub(crate) const LONGEST_ANSWER: usize = 64 * 1024;
@@ -72,31 +72,14 @@ fn request(
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    let mut form = Vec::new();
+    let mut proof = Vec::new();
     asked
         .auth
-        .prove(credential, &asked.issuer, now, headers, &mut form)
+        .prove(credential, &asked.issuer, now, headers, &mut proof)
         .map_err(|problem| FetchError::Unusable { problem })?;
-    *request.body_mut() = encode(token, &form);
+    let question = [("token", token), ("token_type_hint", b"access_token".as_slice())];
+    *request.body_mut() = form(question.into_iter().chain(proof.iter().map(|(name, value)| (*name, value.as_bytes()))));
     Ok(request)
-}
-
-/// The form, with the token as one value whatever its octets are. It is wiped when it was sent.
-fn encode(token: &[u8], form: &[(&'static str, Zeroizing<String>)]) -> Bytes {
-    let long = |octets: usize| octets.saturating_mul(3).saturating_add(64);
-    let room = form.iter().map(|(_, value)| long(value.len())).fold(long(token.len()), usize::saturating_add);
-    // Room for all of it, so that it is not left behind in pieces.
-    let mut text = String::with_capacity(room);
-    text.push_str("token=");
-    text.extend(form_urlencoded::byte_serialize(token));
-    text.push_str("&token_type_hint=access_token");
-    for (name, value) in form {
-        text.push('&');
-        text.push_str(name);
-        text.push('=');
-        text.extend(form_urlencoded::byte_serialize(value.as_bytes()));
-    }
-    Bytes::from_owner(Zeroizing::new(text.into_bytes()))
 }
 
 /// What a signed answer comes to.

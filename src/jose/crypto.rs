@@ -12,6 +12,8 @@ use crate::jose::algorithm::Algorithm;
 
 #[cfg(feature = "driver")]
 pub(crate) mod signing;
+#[cfg(feature = "client")]
+pub(crate) mod vault;
 
 /// A key that is ready to verify signatures of one algorithm.
 pub(crate) struct PreparedKey(Kind);
@@ -120,6 +122,28 @@ impl Seal {
 pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
     let mut octets = [0; N];
     aws_lc_rs::rand::fill(&mut octets).ok().map(|()| octets)
+}
+
+/// The left half of the digest that belongs to a signature algorithm: `at_hash` and `c_hash` (OpenID Connect Core 1.0 s3.1.3.6). EdDSA over
+/// Ed25519 has SHA-512 in it (RFC 8032 s5.1); ML-DSA names none.
+#[cfg(feature = "driver")]
+pub(crate) fn half_digest(algorithm: Algorithm, octets: &[u8]) -> Option<Vec<u8>> {
+    use Algorithm as A;
+    let hash = match algorithm {
+        A::Rs256 | A::Ps256 | A::Es256 | A::Es256k | A::Hs256 => &digest::SHA256,
+        A::Rs384 | A::Ps384 | A::Es384 | A::Hs384 => &digest::SHA384,
+        A::Rs512 | A::Ps512 | A::Es512 | A::Hs512 | A::EdDsa | A::Ed25519 => &digest::SHA512,
+        A::MlDsa44 | A::MlDsa65 | A::MlDsa87 => return None,
+    };
+    let mut digest = digest::digest(hash, octets).as_ref().to_vec();
+    digest.truncate(digest.len().div_ceil(2));
+    Some(digest)
+}
+
+/// Whether two texts are the same, in a time that does not tell where they differ.
+#[cfg(feature = "client")]
+pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(one, other).is_ok()
 }
 
 /// SHA-256.

@@ -24,6 +24,8 @@ fn token(issuer: &str, claims: &str) -> AccessToken {
         names: ClaimNames::default(),
         leeway: Duration::ZERO,
         binding: Binding::MustBeProven,
+        #[cfg(feature = "client")]
+        for_a_client: false,
         #[cfg(feature = "testing")]
         left_out: Default::default(),
     };

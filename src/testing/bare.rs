@@ -208,6 +208,8 @@ impl BareJudge {
                 names: ClaimNames::default(),
                 leeway: self.leeway,
                 binding: Binding::MustBeProven,
+                #[cfg(feature = "client")]
+                for_a_client: false,
                 left_out: LeftOutDemands {
                     issuer: self.issuer.is_none(),
                     expiry: self.profile != Some(Profile::Rfc9068),

@@ -20,6 +20,8 @@ fn rules() -> Rules {
         names: ClaimNames::default(),
         leeway: Duration::ZERO,
         binding: Binding::MustBeProven,
+        #[cfg(feature = "client")]
+        for_a_client: false,
         #[cfg(feature = "testing")]
         left_out: Default::default(),
     }

@@ -1,0 +1,97 @@
+//! What the browser brings back from the server (RFC 6749 s4.1.2).
+
+use std::fmt;
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+
+use crate::client::error::OAuthError;
+use crate::client::state;
+
+/// The longest answer that is read, in bytes.
+const LONGEST: usize = 32 * 1024;
+
+/// The answer of the authorization endpoint, as the browser brings it: parameters, and the cookies that came along.
+///
+/// ```
+/// use scopegate::client::Callback;
+/// let request = http::Request::get("/authorize?code=abc&state=xyz").body(())?;
+/// let callback = Callback::of(&request); // response_mode=query
+/// let posted = Callback::of_form(request.headers(), b"code=abc&state=xyz"); // response_mode=form_post
+/// # let _ = (callback, posted);
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Callback {
+    params: Result<Vec<(String, String)>, &'static str>,
+    cookies: Vec<String>,
+}
+
+impl Callback {
+    /// What stands in a request's query, with its cookies.
+    #[must_use]
+    pub fn of<B>(request: &http::Request<B>) -> Self {
+        Self::of_query(request.headers(), request.uri().query().unwrap_or_default())
+    }
+
+    /// The same from its parts.
+    #[must_use]
+    pub fn of_query(headers: &HeaderMap, query: &str) -> Self {
+        Self { params: params(query.as_bytes()), cookies: state::ours(headers) }
+    }
+
+    /// What stands in a form that was posted, with the cookies.
+    #[must_use]
+    pub fn of_form(headers: &HeaderMap, body: &[u8]) -> Self {
+        let is_other = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
+            let essence = kind.split(';').next().unwrap_or_default().trim();
+            !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        });
+        let params = if is_other { Err("it is not a form") } else { params(body) };
+        Self { params, cookies: state::ours(headers) }
+    }
+
+    pub(crate) fn cookies(&self) -> &[String] {
+        &self.cookies
+    }
+
+    /// A parameter that is there and not empty.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        let params = self.params.as_ref().ok()?;
+        params.iter().find(|(is, value)| is == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the parameters could be read.
+    pub(crate) fn check(&self) -> Result<(), OAuthError> {
+        match &self.params {
+            Ok(_) => Ok(()),
+            Err(problem) => Err(OAuthError::MalformedResponse { problem }),
+        }
+    }
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Result<Vec<_>, _> =
+            self.params.as_ref().map(|params| params.iter().map(|(name, _)| name.as_str()).collect());
+        f.debug_struct("Callback").field("params", &names).finish_non_exhaustive()
+    }
+}
+
+/// RFC 6749 s3.1: no parameter stands there twice.
+fn params(encoded: &[u8]) -> Result<Vec<(String, String)>, &'static str> {
+    if encoded.len() > LONGEST {
+        return Err("it is longer than 32 KiB");
+    }
+    let mut params: Vec<(String, String)> = Vec::new();
+    for (name, value) in form_urlencoded::parse(encoded) {
+        if params.len() == 64 {
+            return Err("it has more than 64 parameters");
+        }
+        if params.iter().any(|(before, _)| *before == *name) {
+            return Err("a parameter stands in it twice (RFC 6749 s3.1)");
+        }
+        params.push((name.into_owned(), value.into_owned()));
+    }
+    Ok(params)
+}

@@ -1,0 +1,34 @@
+//! Logging in: a client of an authorization server (RFC 6749 s1.1), its tokens, and calls to APIs with them.
+//!
+//! Needs the feature `client`. A [`Client`] is made of a [`Registration`] and sends users to log in ([`Client::authorize_redirect`]), takes
+//! what comes back ([`Client::callback`]), and has tokens renewed. It knows no framework: it takes requests and gives answers of the
+//! `http` crate.
+
+mod authorization;
+mod callback;
+mod cookie_store;
+mod error;
+mod exchange;
+mod id_token;
+mod login;
+mod memory_store;
+mod redirect;
+mod registered;
+mod registration;
+mod server;
+mod state;
+mod token_set;
+mod userinfo;
+
+pub use authorization::{AuthorizationRequest, ResponseMode};
+pub use callback::Callback;
+pub use cookie_store::CookieStore;
+pub use error::{LoginError, OAuthError, Stage};
+pub use id_token::IdToken;
+pub use memory_store::MemoryStore;
+pub use redirect::{Login, Redirect};
+pub use registered::Client;
+pub use registration::{DangerousRegistration, PushedRequests, Registration};
+pub use state::{StateStore, Storing};
+pub use token_set::TokenSet;
+pub use userinfo::UserInfo;

@@ -1,0 +1,208 @@
+//! What is remembered of a login between its two requests.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::COOKIE;
+use serde::{Deserialize, Serialize};
+
+use crate::client::error::OAuthError;
+use crate::clock::Timestamp;
+use crate::jose::base64url;
+use crate::jose::crypto::{is_same, random, sha256};
+
+/// Where a login is remembered while its user is away at the server.
+///
+/// [`CookieStore`](crate::client::CookieStore) is the default; [`MemoryStore`](crate::client::MemoryStore) keeps it in the process. Write
+/// your own for a database: it need not know what a record says, nor whose browser it is; that and the record's age are judged by the
+/// [`Client`](crate::client::Client), whatever the store does. It must see to it that a record is taken once.
+pub trait StateStore: fmt::Debug + Send + Sync {
+    /// Keeps a record under this state, for so long. What it gives back, if anything, is kept by the browser beside and comes back with it: a
+    /// text of the characters of base64url and dots, at most 3,500 long.
+    ///
+    /// # Errors
+    /// Whatever went wrong: the login does not begin then.
+    fn put<'a>(&'a self, state: &'a str, record: &'a [u8], lifetime: Duration) -> Storing<'a, Option<String>>;
+
+    /// Takes the record of this state out, given what the browser kept; `None` if there is none, or it was taken before.
+    ///
+    /// # Errors
+    /// Whatever went wrong: the login does not succeed then.
+    fn take<'a>(&'a self, state: &'a str, kept: Option<&'a str>) -> Storing<'a, Option<Vec<u8>>>;
+}
+
+/// What comes of a store.
+pub type Storing<'a, T> = Pin<Box<dyn Future<Output = Result<T, Arc<dyn Error + Send + Sync>>> + Send + 'a>>;
+
+/// What a login is remembered by. It is written as JSON, and read by nobody else.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) kind: Kind,
+    /// The name of the registration.
+    pub(crate) client: String,
+    pub(crate) redirect_uri: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nonce: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) code_verifier: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) resources: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_age: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) acr: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) return_to: Option<String>,
+    /// Milliseconds since 1970.
+    pub(crate) until: i64,
+    /// The digest of what the browser keeps.
+    pub(crate) browser: String,
+}
+
+/// What was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    Login,
+    Logout,
+}
+
+/// A login that has begun: what goes to the server, and what to the browser.
+pub(crate) struct Begun {
+    pub(crate) state: String,
+    pub(crate) cookie: HeaderValue,
+}
+
+/// Whether the browser may be asked to keep cookies for https alone, and to send them with a form of another site.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CookieRules {
+    pub(crate) secure: bool,
+    pub(crate) cross_site: bool,
+}
+
+/// An unguessable text: 256 bits in base64url.
+pub(crate) fn unguessable() -> Result<String, OAuthError> {
+    let octets = random::<32>().ok_or_else(|| OAuthError::Store(cause("the system has no randomness")))?;
+    Ok(base64url::encode(&octets))
+}
+
+/// Remembers what was begun, and binds it to the browser.
+pub(crate) async fn begin(
+    store: &dyn StateStore,
+    rules: CookieRules,
+    lifetime: Duration,
+    now: Timestamp,
+    record: Record,
+) -> Result<Begun, OAuthError> {
+    let (state, secret) = (unguessable()?, unguessable()?);
+    let record = Record { until: now.plus(lifetime).unix_millis(), browser: digest(&secret), ..record };
+    let text = serde_json::to_vec(&record).map_err(|error| OAuthError::Store(Arc::new(error)))?;
+    let kept = store.put(&state, &text, lifetime).await.map_err(OAuthError::Store)?;
+    let value = kept.map_or_else(|| secret.clone(), |kept| format!("{secret}.{kept}"));
+    let cookie = cookie(&name(&state, rules), &value, rules, lifetime)?;
+    Ok(Begun { state, cookie })
+}
+
+/// Takes what was begun out of the store, if it was begun by this client in this browser and is not over.
+///
+/// It is taken first and judged then, so that nothing can be tried twice.
+pub(crate) async fn finish(
+    store: &dyn StateStore,
+    kind: Kind,
+    client: &str,
+    state: &str,
+    cookies: &[String],
+    now: Timestamp,
+) -> Result<Record, OAuthError> {
+    // Ours are of one length, so that nothing else reaches the store.
+    if state.len() != 43 || base64url::decode(state.as_bytes()).is_none() {
+        return Err(OAuthError::MismatchingState);
+    }
+    let (value, is_secure) = sent(cookies, state).ok_or(OAuthError::MismatchingState)?;
+    let (secret, kept) = match value.split_once('.') {
+        Some((secret, kept)) => (secret, Some(kept)),
+        None => (value, None),
+    };
+    let record = store.take(state, kept).await.map_err(OAuthError::Store)?.ok_or(OAuthError::MismatchingState)?;
+    let record: Record = serde_json::from_slice(&record).map_err(|_| OAuthError::MismatchingState)?;
+    let is_of_this_browser = is_same(record.browser.as_bytes(), digest(secret).as_bytes());
+    // Under the other name a neighbouring host, or somebody on the way, could have set it.
+    let is_guarded = is_secure || record.redirect_uri.starts_with("http://");
+    let is_ours = record.kind == kind && record.client == client;
+    if is_of_this_browser && is_guarded && is_ours && now.unix_millis() < record.until {
+        Ok(record)
+    } else {
+        Err(OAuthError::MismatchingState)
+    }
+}
+
+/// The values of `Set-Cookie` that take away what was kept for this state.
+pub(crate) fn forget(state: &str) -> Vec<HeaderValue> {
+    let both = [true, false].map(|secure| CookieRules { secure, cross_site: false });
+    both.into_iter().filter_map(|rules| cookie(&name(state, rules), "", rules, Duration::ZERO).ok()).collect()
+}
+
+/// The pairs of the `Cookie` fields of a request that are ours.
+pub(crate) fn ours(headers: &http::HeaderMap) -> Vec<String> {
+    let fields = headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());
+    let pairs = fields.flat_map(|field| field.split(';')).map(str::trim);
+    pairs.filter(|pair| pair.strip_prefix(HOST).unwrap_or(pair).starts_with(NAME)).map(str::to_owned).collect()
+}
+
+/// The one value under which what was begun is kept, and whether it was kept for https alone. Where the browser sends several under one name it cannot be told whose they are, and
+/// none counts: a page of a neighbouring host can set cookies for this one (RFC 6265 s8.6), but not under the name that begins with
+/// `__Host-`.
+fn sent<'c>(cookies: &'c [String], state: &str) -> Option<(&'c str, bool)> {
+    [true, false].into_iter().find_map(|secure| {
+        let name = name(state, CookieRules { secure, cross_site: false });
+        let mut values = cookies
+            .iter()
+            .filter_map(|pair| pair.split_once('='))
+            .filter(|(is, _)| *is == name)
+            .map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (Some(value), None) => Some((value, secure)),
+            _ => None,
+        }
+    })
+}
+
+const HOST: &str = "__Host-";
+const NAME: &str = "oauth-login-";
+
+/// A login has a cookie of its own, so that several may be begun side by side.
+fn name(state: &str, rules: CookieRules) -> String {
+    let mut name = digest(state);
+    name.truncate(16);
+    format!("{}{NAME}{name}", if rules.secure { HOST } else { "" })
+}
+
+fn digest(text: &str) -> String {
+    base64url::encode(&sha256(text.as_bytes()))
+}
+
+fn cookie(name: &str, value: &str, rules: CookieRules, lifetime: Duration) -> Result<HeaderValue, OAuthError> {
+    // A form that the server posts is a request of another site, with which browsers send no other cookies.
+    // They take `None` for https alone; on one's own machine all ports are one site.
+    let same_site = if rules.cross_site && rules.secure { "None" } else { "Lax" };
+    let secure = if rules.secure { "; Secure" } else { "" };
+    let age = lifetime.as_secs();
+    let text = format!("{name}={value}; Path=/; HttpOnly{secure}; SameSite={same_site}; Max-Age={age}");
+    if text.len() > 4096 {
+        return Err(OAuthError::Store(cause("the login takes more than a cookie can hold")));
+    }
+    let mut value = HeaderValue::try_from(text).map_err(|error| OAuthError::Store(Arc::new(error)))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+pub(crate) fn cause(text: &'static str) -> Arc<dyn Error + Send + Sync> {
+    Arc::from(Box::<dyn Error + Send + Sync>::from(text))
+}
