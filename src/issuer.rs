@@ -32,7 +32,7 @@ use crate::keys::store::{KeyHandle, KeyStore};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Issuer {
-    identifier: String,
+    pub(crate) identifier: String,
     source: Source,
     algorithms: Option<Vec<Algorithm>>,
     profile: Profile,
