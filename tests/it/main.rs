@@ -20,6 +20,7 @@ mod naive;
 mod real_introspections;
 mod real_issuers;
 mod remembered;
+mod resource_metadata;
 mod rotation;
 mod saved;
 mod scopes;
