@@ -12,6 +12,8 @@ mod exchange;
 mod id_token;
 mod login;
 mod memory_store;
+#[cfg(feature = "axum")]
+mod oauth;
 mod redirect;
 mod registered;
 mod registration;
@@ -26,6 +28,8 @@ pub use cookie_store::CookieStore;
 pub use error::{LoginError, OAuthError, Stage};
 pub use id_token::IdToken;
 pub use memory_store::MemoryStore;
+#[cfg(feature = "axum")]
+pub use oauth::{Ended, OAuth, OAuthBuilder, RequiredScope};
 pub use redirect::{Login, Redirect};
 pub use registered::Client;
 pub use registration::{DangerousRegistration, PushedRequests, Registration};
