@@ -122,6 +122,20 @@ pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
     aws_lc_rs::rand::fill(&mut octets).ok().map(|()| octets)
 }
 
+/// The hash that belongs to a signature algorithm (OpenID Connect Core 1.0 s3.1.3.6). Ed25519 is made with SHA-512 (RFC 8032
+/// s5.1); ML-DSA has no hash of that kind, and has the same.
+#[cfg(feature = "testing")]
+pub(crate) fn hash_of(algorithm: Algorithm, octets: &[u8]) -> Vec<u8> {
+    use Algorithm as A;
+    let hash = match algorithm {
+        A::Rs256 | A::Ps256 | A::Es256 | A::Es256k | A::Hs256 => &digest::SHA256,
+        A::Rs384 | A::Ps384 | A::Es384 | A::Hs384 => &digest::SHA384,
+        A::Rs512 | A::Ps512 | A::Es512 | A::Hs512 => &digest::SHA512,
+        A::EdDsa | A::Ed25519 | A::MlDsa44 | A::MlDsa65 | A::MlDsa87 => &digest::SHA512,
+    };
+    digest::digest(hash, octets).as_ref().to_vec()
+}
+
 /// SHA-256.
 pub(crate) fn sha256(octets: &[u8]) -> [u8; 32] {
     let digest = digest::digest(&digest::SHA256, octets);
