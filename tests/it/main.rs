@@ -11,6 +11,7 @@
 
 mod answers;
 mod attacks;
+mod authorization_server;
 mod differential;
 mod faults;
 mod from_authlib;
