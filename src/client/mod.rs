@@ -7,6 +7,7 @@
 mod authorization;
 mod callback;
 mod cookie_store;
+mod environment;
 mod error;
 mod exchange;
 mod id_token;
@@ -23,6 +24,7 @@ mod userinfo;
 pub use authorization::{AuthorizationRequest, ResponseMode};
 pub use callback::Callback;
 pub use cookie_store::CookieStore;
+pub use environment::RegistrationDocument;
 pub use error::{LoginError, OAuthError, Stage};
 pub use id_token::IdToken;
 pub use memory_store::MemoryStore;
