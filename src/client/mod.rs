@@ -15,6 +15,8 @@ mod login;
 mod logout;
 mod logout_token;
 mod memory_store;
+#[cfg(feature = "axum")]
+mod oauth;
 mod redirect;
 mod registered;
 mod registration;
@@ -33,6 +35,8 @@ pub use id_token::IdToken;
 pub use logout::{LoggedOut, LogoutRequest};
 pub use logout_token::LogoutToken;
 pub use memory_store::MemoryStore;
+#[cfg(feature = "axum")]
+pub use oauth::{Ended, OAuth, OAuthBuilder, RequiredScope};
 pub use redirect::{Login, Redirect};
 pub use registered::Client;
 pub use registration::{DangerousRegistration, PushedRequests, Registration};
