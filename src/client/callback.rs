@@ -79,7 +79,7 @@ impl fmt::Debug for Callback {
 }
 
 /// RFC 6749 s3.1: no parameter stands there twice.
-fn params(encoded: &[u8]) -> Result<Vec<(String, String)>, &'static str> {
+pub(crate) fn params(encoded: &[u8]) -> Result<Vec<(String, String)>, &'static str> {
     if encoded.len() > LONGEST {
         return Err("it is longer than 32 KiB");
     }

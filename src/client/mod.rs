@@ -7,16 +7,20 @@
 mod authorization;
 mod callback;
 mod cookie_store;
+mod environment;
 mod error;
 mod exchange;
 mod id_token;
 mod login;
+mod logout;
+mod logout_token;
 mod memory_store;
 #[cfg(feature = "axum")]
 mod oauth;
 mod redirect;
 mod registered;
 mod registration;
+mod seen;
 mod server;
 mod state;
 mod token_set;
@@ -25,8 +29,11 @@ mod userinfo;
 pub use authorization::{AuthorizationRequest, ResponseMode};
 pub use callback::Callback;
 pub use cookie_store::CookieStore;
+pub use environment::RegistrationDocument;
 pub use error::{LoginError, OAuthError, Stage};
 pub use id_token::IdToken;
+pub use logout::{LoggedOut, LogoutRequest};
+pub use logout_token::LogoutToken;
 pub use memory_store::MemoryStore;
 #[cfg(feature = "axum")]
 pub use oauth::{Ended, OAuth, OAuthBuilder, RequiredScope};

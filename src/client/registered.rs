@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::client::error::{OAuthError, Stage};
 use crate::client::exchange::{Form, member, post};
 use crate::client::registration::{Registration, Settings};
+use crate::client::seen::Seen;
 use crate::client::server::{At, ServerCache, needed};
 use crate::client::token_set::TokenSet;
 use crate::config_error::ConfigError;
@@ -60,6 +61,7 @@ pub(super) struct Inner {
     pub(super) worker: Arc<Worker>,
     /// Judges what the server makes out to this client, where it is known who the server is.
     pub(super) judge: Option<Validator>,
+    pub(super) logouts: Seen,
 }
 
 impl Client {
@@ -80,7 +82,13 @@ impl Client {
             let problem = "an ID token is asked for, and the settings do not say whose: openid(issuer, jwks_uri)";
             return Err(ConfigError::conflict("scope", settings.scope, problem));
         }
-        Ok(Self(Arc::new(Inner { settings: Arc::new(settings), server: ServerCache::default(), worker, judge })))
+        Ok(Self(Arc::new(Inner {
+            settings: Arc::new(settings),
+            server: ServerCache::default(),
+            worker,
+            judge,
+            logouts: Seen::default(),
+        })))
     }
 
     /// The name that the program gave it.

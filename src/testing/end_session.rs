@@ -22,11 +22,10 @@ pub(super) fn end(issuer: &Arc<State>, request: &Request<Bytes>) -> Response<Byt
     if let Some(id) = form.one("transaction").filter(|_| is_post) {
         return confirmed(issuer, id, cookie.as_deref());
     }
-    let hint = match form.one("id_token_hint").map(|hint| Signed::by_any(issuer, hint)) {
+    let hint = match form.one("id_token_hint").map(|hint| Signed::id_token(issuer, hint)) {
         None => None,
-        // s2: an ID token of this issuer, which may have expired.
-        Some(Some(hint)) if hint.text("iss") == Some(&issuer.identifier) => Some(hint),
-        Some(_) => return pages(issuer).error("The id_token_hint is not from this issuer."),
+        Some(Some(hint)) => Some(hint),
+        Some(None) => return pages(issuer).error("The id_token_hint is not an ID token of this issuer."),
     };
     let to = match destination(issuer, &form, hint.as_ref()) {
         Ok(to) => to,

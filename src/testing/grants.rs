@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::request::{Asked, Claims};
 
 /// Everything that was ever granted. It is kept: a test is short.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Grants {
     held: Vec<Grant>,
     codes: HashMap<String, Code>,
@@ -13,7 +13,7 @@ pub(super) struct Grants {
 }
 
 /// A code, which counts once (RFC 6749 s4.1.2).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Code {
     pub(super) grant: usize,
     pub(super) redirect_uri: String,
@@ -29,7 +29,7 @@ enum Use {
 }
 
 /// What a user has allowed to a client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Grant {
     pub(super) client: String,
     pub(super) login: String,
@@ -39,7 +39,7 @@ pub(super) struct Grant {
     pub(super) resources: Vec<String>,
     pub(super) claims: Claims,
     pub(super) nonce: Option<String>,
-    pub(super) acr: Option<String>,
+    acr: Option<String>,
     access_tokens: Vec<String>,
     is_revoked: bool,
 }
@@ -56,6 +56,13 @@ pub(super) struct Who {
     pub(super) login: String,
     pub(super) sid: String,
     pub(super) auth_time: i64,
+}
+
+impl Grant {
+    /// The class of the sign-in: what was asked for, or that it proves nothing (OpenID Connect Core 1.0 s2).
+    pub(super) fn acr(&self) -> &str {
+        self.acr.as_deref().unwrap_or("0")
+    }
 }
 
 impl Grants {

@@ -46,7 +46,7 @@ pub(super) fn mint(issuer: &Arc<State>, grant: &Grant, access_token: &str, occas
     put("iat", now.into());
     put("exp", now.saturating_add(super::token::LIFETIME).into());
     put("auth_time", grant.auth_time.into());
-    put("acr", grant.acr.as_deref().unwrap_or(NO_ASSURANCE).into());
+    put("acr", grant.acr().into());
     put("sid", grant.sid.as_str().into());
     if let Some(hash) = algorithm.and_then(|algorithm| half_hash(algorithm, access_token)) {
         put("at_hash", hash.into());
@@ -64,6 +64,3 @@ pub(super) fn mint(issuer: &Arc<State>, grant: &Grant, access_token: &str, occas
 pub(super) fn token(issuer: &Arc<State>, claims: serde_json::Map<String, serde_json::Value>) -> TestToken {
     TestToken::of(Arc::clone(issuer)).typ("JWT").claims(claims)
 }
-
-/// The `acr` of a sign-in that proves nothing (OpenID Connect Core 1.0 s2).
-const NO_ASSURANCE: &str = "0";

@@ -65,7 +65,9 @@ impl Pages<'_> {
              <p class=\"lead\">You are signed in as <strong><bdi>{login}</bdi></strong>.</p>\n{wants}\
              <form method=\"post\" action=\"{action}\">\n{transaction}\
              <div class=\"buttons\"><button id=\"allow\" type=\"submit\" name=\"decision\" value=\"allow\" autofocus>Allow</button>\n\
-             <button id=\"deny\" type=\"submit\" name=\"decision\" value=\"deny\" class=\"quiet\">Deny</button></div>\n</form>",
+             <button id=\"deny\" type=\"submit\" name=\"decision\" value=\"deny\" class=\"quiet\">Deny</button></div>\n\
+             <p class=\"hint\"><button id=\"switch\" type=\"submit\" name=\"decision\" value=\"switch\" class=\"link\">\
+             Sign in as somebody else</button></p>\n</form>",
             client = escape(client),
             login = escape(login),
             action = escape(back.action),

@@ -125,7 +125,8 @@ fn issue(
     let granted: Vec<&str> = grant.resources.iter().map(String::as_str).collect();
     let audiences = if narrowed.is_empty() { granted } else { narrowed };
     let token = TestToken::of(Arc::clone(issuer)).subject(&grant.login).client_id(&grant.client);
-    let token = token.claim("sid", &grant.sid);
+    // RFC 9068 s2.2.1.
+    let token = token.claim("auth_time", grant.auth_time).claim("acr", grant.acr()).claim("sid", &grant.sid);
     let (mut body, access_token) = access_token(issuer, token, Some(scope).filter(|it| !it.is_empty()), &audiences);
     {
         let mut state = issuer.lock();

@@ -25,7 +25,9 @@ fn a_code_brings_an_access_token_an_id_token_and_a_refresh_token() {
         (id["iat"].as_i64(), id["auth_time"].as_i64(), id["exp"].as_i64()),
         (Some(NOW), Some(NOW), Some(NOW + 300))
     );
-    assert_eq!(id["sid"], access["sid"]);
+    for name in ["sid", "acr", "auth_time"] {
+        assert_eq!(id[name], access[name], "{name}");
+    }
     assert!(id.get("azp").is_none() && id.get("client_id").is_none() && id.get("email").is_none());
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text(&body["access_token"]).as_bytes());
     assert_eq!(text(&id["at_hash"]), URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]));

@@ -74,6 +74,7 @@ fn nobody_is_sent_to_an_address_that_is_not_registered() {
         &[("client_id", "app"), ("post_logout_redirect_uri", "https://web.test/")],
         &[("id_token_hint", &forged), ("post_logout_redirect_uri", "https://web.test/")],
         &[("id_token_hint", "nonsense")],
+        &[("id_token_hint", text(&body["access_token"]))],
     ] {
         let shown = world.browser().get(&end(&world, fields));
         assert_eq!((shown.status, shown.location), (400, None), "{fields:?}");
