@@ -147,7 +147,9 @@ async fn backchannel_logout(State(app): State<App>, headers: HeaderMap, body: By
     };
     app.sessions.end_those_of(&token);
     if let Some(validator) = app.oauth.resource_server() {
-        token.deny(validator, Duration::from_secs(3600)).map_err(|error| Oops::of(StatusCode::SERVICE_UNAVAILABLE, &error))?;
+        token
+            .deny(validator, Duration::from_secs(3600))
+            .map_err(|error| Oops::of(StatusCode::SERVICE_UNAVAILABLE, &error))?;
     }
     Ok(StatusCode::OK.into_response())
 }

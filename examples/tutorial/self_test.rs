@@ -12,7 +12,8 @@ use crate::{Failure, app};
 
 /// The walk. Each step says what it saw; the first that saw something else ends it.
 pub(crate) async fn run() -> Result<(), Failure> {
-    let World { listener, settings, issuer } = World::prepare(Wanted { shows_token: true, ..Wanted::default() }).await?;
+    let World { listener, settings, issuer } =
+        World::prepare(Wanted { shows_token: true, ..Wanted::default() }).await?;
     let site = settings.url("");
     let app = app(settings)?;
     let serving = tokio::spawn(async move { axum::serve(listener, app).await });

@@ -52,7 +52,9 @@ impl Sessions {
 
     /// Keeps newer tokens.
     pub(crate) fn renew(&self, headers: &HeaderMap, token: TokenSet) {
-        if let Some(session) = name(headers).and_then(|name| self.lock().get_mut(&name).map(|session| session.token = token)) {
+        if let Some(session) =
+            name(headers).and_then(|name| self.lock().get_mut(&name).map(|session| session.token = token))
+        {
             session
         }
     }

@@ -51,7 +51,9 @@ pub(crate) async fn serve(wanted: Wanted) -> Result<(), Failure> {
     let app = app(settings)?;
     println!("LISTENING {}", url.trim_end_matches('/'));
     match &issuer {
-        Some(_) => println!("\nOpen {url} and log in as alice, with any password.\nThe authorization server is {identifier}."),
+        Some(_) => {
+            println!("\nOpen {url} and log in as alice, with any password.\nThe authorization server is {identifier}.")
+        }
         None => println!("\nOpen {url}. The authorization server is {identifier}."),
     }
     tokio::select! {
