@@ -15,18 +15,20 @@ mod self_test;
 mod sessions;
 mod world;
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse, Redirect as GoTo, Response};
+use axum::response::{IntoResponse, Redirect as GoTo, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use scopegate::client::{
-    AuthorizationRequest, Callback, Client, LoginError, LogoutRequest, OAuth, OAuthError, Redirect, Registration,
+    AuthorizationRequest, Callback, Client, LoginError, LogoutRequest, LogoutToken, OAuth, OAuthError, Redirect,
+    Registration, Renewed,
 };
 use scopegate::{AccessToken, ClientAuth, Issuer, PlainHttp, Validator};
 use serde_json::{Value, json};
@@ -106,9 +108,12 @@ async fn things(current_token: AccessToken) -> Json<Value> {
 /// 7. The site calls the API with the user's token, which is renewed when it is about to end.
 async fn call_api(State(app): State<App>, headers: HeaderMap) -> Result<Response, Oops> {
     let Some(session) = app.sessions.of(&headers) else { return Ok(GoTo::to("/login").into_response()) };
-    let api = app.client()?.api(session.token.clone())?;
-    let answer = api.get("things").await?;
-    app.sessions.renew(&headers, api.token());
+    let sessions = app.sessions.clone();
+    let keep = move |renewed: Renewed| {
+        sessions.renew(&headers, renewed.into_token());
+        std::future::ready(Ok::<(), Infallible>(()))
+    };
+    let answer = app.client()?.api(session.token).on_renewal(keep).get("things").await?;
     let status = answer.status();
     let body = answer.text().await.map_err(|error| Oops::of(StatusCode::BAD_GATEWAY, &error))?;
     Ok(pages::answer(status, &body).into_response())
@@ -143,7 +148,7 @@ async fn backchannel_logout(State(app): State<App>, headers: HeaderMap, body: By
     let client = app.client()?;
     let token = match client.logout_token(&headers, &body).await {
         Ok(token) => token,
-        Err(error) => return Ok(error.into_response()),
+        Err(error) => return Ok(LogoutToken::refusal(&error).map(Body::from)),
     };
     app.sessions.end_those_of(&token);
     if let Some(validator) = app.oauth.resource_server() {
@@ -151,7 +156,7 @@ async fn backchannel_logout(State(app): State<App>, headers: HeaderMap, body: By
             .deny(validator, Duration::from_secs(3600))
             .map_err(|error| Oops::of(StatusCode::SERVICE_UNAVAILABLE, &error))?;
     }
-    Ok(StatusCode::OK.into_response())
+    Ok(LogoutToken::response().map(Body::from))
 }
 
 impl App {

@@ -11,8 +11,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use scopegate::client::{IdToken, LogoutToken, TokenSet};
 
-use crate::Failure;
-
 /// One user's session.
 #[derive(Clone)]
 pub(crate) struct Session {
