@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Html;
+use scopegate::{Clock as _, SystemClock};
 use serde::Deserialize;
 
 use crate::sessions::Session;
@@ -33,8 +34,9 @@ pub(crate) fn profile(session: &Session, shows_token: bool) -> Html<String> {
     rows += &said.email.map(|email| row("E-mail", "email", &email)).unwrap_or_default();
     rows += &row("Issuer", "issuer", session.user.issuer().as_str());
     rows += &row("Scope", "scope", session.token.scope().unwrap_or_default());
-    let ends = session.token.expires_at().map(|end| end.to_string()).unwrap_or_default();
-    rows += &row("Token ends", "token-expires", &ends);
+    let now = SystemClock::new().now().unix_seconds();
+    let ends = session.token.expires_at().map(|end| format!("in {} s", end.saturating_sub(now).max(0)));
+    rows += &row("Token ends", "token-expires", &ends.unwrap_or_default());
     let token = match shows_token {
         true => format!("<pre id=\"access-token\" hidden>{}</pre>", escaped(session.token.access_token())),
         false => String::new(),
