@@ -178,8 +178,10 @@ fn revocation_ends_tokens_of_the_client_and_knows_no_others() {
     let body = world.tokens(&[]);
     let (access, refresh) = (text(&body["access_token"]), text(&body["refresh_token"]));
     assert_eq!(revoke("never-given"), 200);
-    let app = [("client_id", "app"), ("token", refresh)];
-    assert_eq!(world.post_as(None, &world.issuer.revocation_endpoint(), &app).0, 200);
+    for token in [access, refresh] {
+        let app = [("client_id", "app"), ("token", token)];
+        assert_eq!(world.post_as(None, &world.issuer.revocation_endpoint(), &app).0, 200);
+    }
     assert_eq!(world.userinfo(access).status(), 200, "another client ends nothing");
 
     assert_eq!(revoke(access), 200);
