@@ -101,9 +101,9 @@ impl Grants {
         Ok((found.clone(), grant.clone()))
     }
 
-    /// Takes a refresh token of this client: the number of its grant. One that was replaced ends its whole family (RFC 9700
+    /// The grant of a refresh token of this client, with its number. One that was replaced ends its whole family (RFC 9700
     /// s4.14.2), whose access tokens are told as the error.
-    pub(super) fn take_refresh_token(&mut self, token: &str, client: &str) -> Result<(usize, Grant), Vec<String>> {
+    pub(super) fn refresh_token(&mut self, token: &str, client: &str) -> Result<(usize, Grant), Vec<String>> {
         let Some(&Refresh { grant: number, is_current }) = self.refresh_tokens.get(token) else {
             return Err(Vec::new());
         };
@@ -115,11 +115,15 @@ impl Grants {
         }
     }
 
-    /// The refresh token of a grant from here on, in the place of all others.
-    pub(super) fn refresh_by(&mut self, number: usize, token: String) {
+    /// The refresh tokens of a grant have had their use.
+    pub(super) fn retire(&mut self, number: usize) {
         for refresh in self.refresh_tokens.values_mut().filter(|refresh| refresh.grant == number) {
             refresh.is_current = false;
         }
+    }
+
+    /// The refresh token of a grant from here on.
+    pub(super) fn refresh_by(&mut self, number: usize, token: String) {
         self.refresh_tokens.insert(token, Refresh { grant: number, is_current: true });
     }
 
