@@ -223,21 +223,3 @@ class Asking(Examination):
         other.start(proxy.url)
         proxy.upstream = other.port
         return other, proxy
-
-    def asker(
-        self,
-        way: Way,
-        *more: str,
-        order: str = "--introspect",
-        place: str = "discover",
-        accept_absent: bool = True,
-        secret_file: Path | None = None,
-    ) -> Api:
-        arguments = [f"{order}={place}", *way.arguments, *more]
-        if accept_absent and self.server.asked.leaves_out:
-            arguments.append(f"--accept-absent={self.server.asked.leaves_out}")
-        if secret_file:
-            return self.api([*arguments, f"--secret-file={secret_file}"])
-        if way.secret is not None:
-            arguments.append(f"--secret-env={Api.SECRET}")
-        return self.api(arguments, way.secret)

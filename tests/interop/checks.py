@@ -12,7 +12,7 @@ from pathlib import Path
 from api import AUDIENCE, Api, Seen, Stream
 from processes import Trouble
 from proxy import Proxy
-from server import OTHER_API, READ, WRITE, Server
+from server import OTHER_API, READ, WRITE, Server, Way
 
 ROTATED, STEADY = "ES256", "RS256"
 """The keys of the one are turned over and over, those of the other stay."""
@@ -48,6 +48,24 @@ class Examination:
         self.apis += 1
         log = self.server.state / f"{type(self).__name__}-{self.apis}.log"
         return Api(self.program, self.issuer, log, [*self.server.demands, *(more or [])], secret)
+
+    def asker(
+        self,
+        way: Way,
+        *more: str,
+        order: str = "--introspect",
+        place: str = "discover",
+        accept_absent: bool = True,
+        secret_file: Path | None = None,
+    ) -> Api:
+        arguments = [f"{order}={place}", *way.arguments, *more]
+        if accept_absent and self.server.asked.leaves_out:
+            arguments.append(f"--accept-absent={self.server.asked.leaves_out}")
+        if secret_file:
+            return self.api([*arguments, f"--secret-file={secret_file}"])
+        if way.secret is not None:
+            arguments.append(f"--secret-env={Api.SECRET}")
+        return self.api(arguments, way.secret)
 
     def say(self, holds: bool, what: str, seen: object = "") -> None:
         self.report.line(self.server.name, holds, what, seen)
