@@ -75,6 +75,8 @@ class Judging(Examination):
     """How JWTs are judged by the issuer's keys, while these are turned over."""
 
     def run(self) -> None:
+        if not self.server.algorithms:
+            return
         if not self.server.turns_keys:
             self.answers(self.api())
             return

@@ -56,7 +56,7 @@ class Proxy:
     def key_sets(self) -> int:
         """How often the issuer's key set was asked for."""
         with self._lock:
-            return sum(count for path, count in self._asked.items() if path.endswith("/jwks"))
+            return sum(count for path, count in self._asked.items() if path.endswith(("/jwks", "/jwks.json")))
 
     def questions(self) -> int:
         """How often the issuer was asked about a token."""
@@ -65,7 +65,7 @@ class Proxy:
 
 
 def is_question(path: str) -> bool:
-    return path.endswith(("/introspect", "/introspection"))
+    return path.rstrip("/").endswith(("/introspect", "/introspection"))
 
 
 class Listener(ThreadingHTTPServer):

@@ -105,8 +105,12 @@ class Login:
     """What people's logins are like at a server."""
 
     scope: str = f"openid profile {READ} {WRITE}"
+    metadata: str = "/.well-known/openid-configuration"
+    """Where that is found, below the issuer's URL."""
     resource: str | None = None
     """What a client asks for to get a token for the API (RFC 8707)."""
+    known_by: str = f'"sub":"{USER}"'
+    """What the API reads of the person, in what its handler returns."""
     names_user: str = ""
     """What the ID token says the user's name is, if it says so."""
     jwts: bool = True

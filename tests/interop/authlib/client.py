@@ -21,7 +21,7 @@ from werkzeug.serving import make_server
 PORT, METADATA, CLIENT_ID, SCOPE, RESOURCE, API = sys.argv[1:]
 PAGE = """<!doctype html>
 <title>A program that uses Authlib</title>
-<style>body { font: 18px/1.5 sans-serif; max-width: 40em; margin: 3em auto } pre { white-space: pre-wrap }</style>
+<style>body { font: 18px/1.5 sans-serif; max-width: 40em; margin: 3em auto } pre { white-space: pre-wrap; overflow-wrap: anywhere }</style>
 <h1>A program that uses Authlib</h1>
 {% if user %}
 <p>Logged in as <b id="user">{{ user }}</b></p>
@@ -83,7 +83,7 @@ def call():
 
 @app.errorhandler(Exception)
 def failed(error):
-    return page(error=repr(error)), 500
+    return page(error=repr(error)), getattr(error, "code", 500)
 
 
 listener = make_server("127.0.0.1", int(PORT), app, threaded=True)
