@@ -42,9 +42,10 @@ class Asking(Examination):
 
     def proves(self, way: Way) -> None:
         """What the issuer says is minded, whichever way the API proves who it is."""
+        self.shows = "introspection"
         api = self.asker(way)
         seen = api.ask(self.server.opaque())
-        self.say(seen.status == 200, f"{way.name}: an active token is 200", seen)
+        self.say(seen.status == 200, f"{way.name}: an active token is 200", seen, way.name.split(",")[0].split(" with ")[0])
         seen = api.ask(self.server.opaque(scope=READ), "POST")
         challenge = parameters(seen)
         fits = seen.status == 403 and challenge.get("error") == "insufficient_scope" and challenge.get("scope") == WRITE
@@ -74,6 +75,7 @@ class Asking(Examination):
 
     def absent(self) -> None:
         """What an answer does not say counts against the token, unless the API was told otherwise."""
+        self.shows = ""
         if not self.server.asked.leaves_out:
             return
         api = self.asker(self.plainest, accept_absent=False)
@@ -84,6 +86,7 @@ class Asking(Examination):
 
     def remembered(self) -> None:
         """A revoked token is accepted for as long as the answer counts, and no longer."""
+        self.shows = "revocation"
         api = self.asker(self.plainest, f"--remember={REMEMBER}", place=f"{self.issuer}{self.server.endpoint}")
         token, before = self.server.opaque(), self.proxy.questions()
         began = time.monotonic()
@@ -101,6 +104,7 @@ class Asking(Examination):
         api.process.stop()
 
     def not_remembered(self) -> None:
+        self.shows = "revocation"
         api = self.asker(self.plainest, "--remember=0")
         token, before = self.server.opaque(), self.proxy.questions()
         seen = [api.ask(token), api.ask(token)]
@@ -114,6 +118,7 @@ class Asking(Examination):
 
     def jwts(self) -> None:
         """Keys first, and then the issuer: for JWTs that can be revoked."""
+        self.shows = "revoked JWTs" if self.server.asked.about_jwts else ""
         algorithm = ROTATED if ROTATED in self.server.algorithms else self.server.algorithms[0]
         token = self.server.token(algorithm)
         api = self.asker(self.plainest, "--remember=0", order="--and-introspect")
@@ -140,6 +145,7 @@ class Asking(Examination):
 
     def signed(self, way: Way, is_taken: bool) -> None:
         """RFC 9701. The key that signs the answers is turned over while the API runs."""
+        self.shows = "signed answers" if is_taken else ""
         api = self.asker(way, "--remember=0")
         token = self.server.opaque()
         seen = api.ask(token)
@@ -164,6 +170,7 @@ class Asking(Examination):
 
     def out_of_reach(self) -> None:
         """The server is down and then slow, and JWTs of another one, if it makes any, are judged by its keys meanwhile."""
+        self.shows = "down or slow"
         jwt, more = None, []
         if self.server.algorithms:
             other, proxy = self.another()

@@ -27,7 +27,8 @@ class Desk:
 class AuthlibClient(Examination):
     """Two programs of other people's and the API between them."""
 
-    def run(self, desk: Desk, people: Login) -> None:
+    def run(self, desk: Desk) -> None:
+        self.shows, people = "Authlib's client", self.server.people
         port, may = free_port(), " ".join(word for word in people.scope.split() if word != WRITE)
         address = f"http://127.0.0.1:{port}"
         client, secret = self.server.register(Application(f"{address}/authorize"))

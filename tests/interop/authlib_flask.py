@@ -30,6 +30,7 @@ FILES = Path(__file__).resolve().parent / "authlib"
 
 class Authlib(Server):
     name = "authlib"
+    title = "Authlib 1.9"
     algorithms = ("RS256", "ES256")
     endpoint = "/introspect"
     asked = Asked()

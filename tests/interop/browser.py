@@ -85,6 +85,10 @@ class Browser:
         """Those of the page that is shown."""
         return self._command("GET", "/cookie")
 
+    def set_cookie(self, cookie: dict[str, object]) -> None:
+        """For the page that is shown, as it was read from there."""
+        self._command("POST", "/cookie", {"cookie": cookie})
+
     def has(self, css: str) -> bool:
         return bool(self._found(css))
 

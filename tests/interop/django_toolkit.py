@@ -16,6 +16,7 @@ FILES = Path(__file__).resolve().parent / "django-oauth-toolkit"
 
 class DjangoToolkit(Server):
     name = "django-oauth-toolkit"
+    title = "django-oauth-toolkit 3.4"
     algorithms = ()
     endpoint = "/introspect/"
     asked = Asked(about_jwts=False, leaves_out="issuer")
@@ -38,7 +39,9 @@ class DjangoToolkit(Server):
         ask_to_revoke(f"http://127.0.0.1:{self.port}/o/revoke_token/", "machine", "secret", token)
 
     def ways(self) -> list[Way]:
-        bearer = self.opaque("introspection", None)
+        # A token that is for an API is not one for the server itself, so this one is asked for without a resource.
+        form = {"scope": "introspection"}
+        bearer = ask_for_token(f"http://127.0.0.1:{self.port}/o/token/", "machine", "secret", form)
         return [
             Way("client_secret_basic", ["--client=api"], "secret", is_told=False),
             Way("a bearer token", ["--auth=bearer"], bearer, is_told=False),

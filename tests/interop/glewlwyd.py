@@ -33,6 +33,7 @@ KEYS = {"RS256": "rsa2048", "PS256": "rsa2048", "ES256": "ec256", "ES384": "ec38
 
 class Glewlwyd(Server):
     name = "glewlwyd"
+    title = "Glewlwyd 2.7"
     algorithms = tuple(KEYS)
     turns_keys = True
     endpoint = "/introspect"

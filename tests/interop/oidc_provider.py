@@ -36,6 +36,7 @@ CONSENT = "input[name=prompt][value=consent]"
 
 class OidcProvider(Server):
     name = "oidc-provider"
+    title = "node-oidc-provider 9.13"
     algorithms = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
     turns_keys = True
     endpoint = "/token/introspection"

@@ -6,6 +6,7 @@ import http.client
 import socket
 import threading
 import time
+import urllib.parse
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -58,6 +59,11 @@ class Proxy:
         with self._lock:
             return sum(count for path, count in self._asked.items() if path.endswith(("/jwks", "/jwks.json")))
 
+    def grants(self, kind: str) -> int:
+        """How often a token was asked for by this grant."""
+        with self._lock:
+            return self._asked[kind]
+
     def questions(self) -> int:
         """How often the issuer was asked about a token."""
         with self._lock:
@@ -85,7 +91,11 @@ class Relay(BaseHTTPRequestHandler):
         self.relay(None)
 
     def do_POST(self) -> None:
-        self.relay(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        form = urllib.parse.parse_qs(body.decode(errors="replace"))
+        for kind in form.get("grant_type", []):
+            self.server.proxy.note(kind)
+        self.relay(body)
 
     def relay(self, body: bytes | None) -> None:
         self.server.proxy.note(self.path)

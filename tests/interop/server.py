@@ -122,6 +122,8 @@ class Login:
 
 class Server:
     name: ClassVar[str]
+    title: ClassVar[str]
+    """What the manual calls it."""
     algorithms: ClassVar[tuple[str, ...]]
     turns_keys: ClassVar[bool] = False
     """It turns its keys over when it is told to, under algorithms that include those that the checks turn."""
