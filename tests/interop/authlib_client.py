@@ -31,7 +31,7 @@ class AuthlibClient(Examination):
         self.shows, people = "Authlib's client", self.server.people
         port, may = free_port(), " ".join(word for word in people.scope.split() if word != WRITE)
         address = f"http://127.0.0.1:{port}"
-        client, secret = self.server.register(Application(f"{address}/authorize"))
+        client, secret = self.server.register(Application(f"{address}/authorize", f"{address}/logged-out"))
         api = self.api() if people.jwts else self.asker(self.server.ways()[0])
         arguments = [str(port), f"{self.issuer}{people.metadata}", client, may, people.resource or "", f"http://127.0.0.1:{api.port}"]
         environment = {"PYTHONPATH": str(desk.authlib.packages), "CLIENT_SECRET": secret}
@@ -42,6 +42,10 @@ class AuthlibClient(Examination):
         try:
             self.story(browser, address, people)
             browser.screenshot(desk.screenshots / f"authlib-client-{self.server.name}.png")
+            browser.leave_by("#sign-out")
+            self.server.log_out(browser)
+            is_out = browser.wait_for("#sign-in", "#user", "#error") == "#sign-in"
+            self.say(is_out, "Authlib's client: the server logs the person out and sends the browser back", browser.page())
         finally:
             browser.delete()
             program.stop()
@@ -60,4 +64,5 @@ class AuthlibClient(Examination):
         browser.leave_by("#read")
         seen, answer = browser.text("#status"), browser.text("#answer")
         self.say(seen == "200", f"Authlib's client: it calls the API with the token ({READ}), and that is 200", answer)
-        self.say(people.known_by in answer, "Authlib's client: the API knows who it is", answer)
+        known = people.known_by or f'"sub":"{user}"'
+        self.say(known in answer, "Authlib's client: the API knows who it is", answer)

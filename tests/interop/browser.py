@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Callable
 
 from debian import libraries, unpack
 from processes import Process, Trouble
@@ -94,13 +95,17 @@ class Browser:
 
     def wait_for(self, *selectors: str) -> str:
         """Waits until one of these is on the page, and says which."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            for css in selectors:
-                if self._found(css):
-                    return css
-            time.sleep(0.05)
-        raise Trouble(f"{self.current_url} does not show {' or '.join(selectors)}, but:\n{self.page()[:600]}")
+
+        def found() -> str | None:
+            return next((css for css in selectors if self._found(css)), None)
+
+        return self._until(found, f"does not show {' or '.join(selectors)}")
+
+    def wait_for_text(self, text: str) -> None:
+        self._until(lambda: text in self.page() or None, f"does not say {text}")
+
+    def wait_until_gone(self, css: str) -> None:
+        self._until(lambda: None if self._found(css) else css, f"goes on to show {css}")
 
     def text(self, css: str) -> str:
         return self._element("GET", css, "text")
@@ -116,12 +121,7 @@ class Browser:
         """Clicks, and waits until the page that was there is gone."""
         page = self._found("html")[0]
         self.click(css)
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            if self._found("html") not in [[], [page]]:
-                return
-            time.sleep(0.02)
-        raise Trouble(f"{css} does not lead away from {self.current_url}")
+        self._until(lambda: self._found("html") not in [[], [page]] or None, f"is not left by {css}")
 
     def type(self, css: str, text: str) -> None:
         self._element("POST", css, "clear", {})
@@ -140,6 +140,15 @@ class Browser:
             self._command("DELETE", "")
         self.process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _until(self, ready: Callable[[], str | bool | None], otherwise: str):
+        """Asks until something is returned, and returns that."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := ready()) is None:
+            if time.monotonic() > deadline:
+                raise Trouble(f"{self.current_url} {otherwise}, but:\n{self.page()[:600]}")
+            time.sleep(0.03)
+        return found
 
     def _found(self, css: str) -> list[str]:
         elements = self._command("POST", "/elements", {"using": "css selector", "value": css})

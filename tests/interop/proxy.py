@@ -97,6 +97,8 @@ class Relay(BaseHTTPRequestHandler):
             self.server.proxy.note(kind)
         self.relay(body)
 
+    do_PUT = do_DELETE = do_POST  # As the pages of a server may do.
+
     def relay(self, body: bytes | None) -> None:
         self.server.proxy.note(self.path)
         if is_question(self.path):

@@ -109,8 +109,8 @@ class Login:
     """Where that is found, below the issuer's URL."""
     resource: str | None = None
     """What a client asks for to get a token for the API (RFC 8707)."""
-    known_by: str = f'"sub":"{USER}"'
-    """What the API reads of the person, in what its handler returns."""
+    known_by: str = ""
+    """What the API reads of the person, in what its handler returns, if that is not the `sub` that the application was told."""
     names_user: str = ""
     """What the ID token says the user's name is, if it says so."""
     jwts: bool = True

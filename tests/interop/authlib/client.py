@@ -27,6 +27,7 @@ PAGE = """<!doctype html>
 <p>Logged in as <b id="user">{{ user }}</b></p>
 <form method="post" action="/call"><button id="read" name="method" value="GET">Read things</button>
 <button id="write" name="method" value="POST">Write things</button></form>
+<p><a id="sign-out" href="/logout">Log out</a></p>
 {% else %}
 <p><a id="sign-in" href="/login">Log in</a></p>
 {% endif %}
@@ -79,6 +80,18 @@ def call():
         answer = direct.request(request.form["method"], f"{API}/things", headers=bearer, timeout=10)
         claims = direct.get(f"{API}/me", headers=bearer, timeout=10)
     return page(status=answer.status_code, answer=f"{answer.text}\n{claims.text}")
+
+
+@app.get("/logout")
+def logout():
+    token = TOKENS.pop(session.pop("user"))
+    return issuer.logout_redirect(f"http://127.0.0.1:{PORT}/logged-out", token["id_token"], client_id=CLIENT_ID)
+
+
+@app.get("/logged-out")
+def logged_out():
+    issuer.validate_logout_response()
+    return redirect("/")
 
 
 @app.errorhandler(Exception)
