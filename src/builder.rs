@@ -22,7 +22,9 @@ use crate::keys::refresh::MAX_STALE;
 use crate::keys::saved::{RestoreError, SavedKeys};
 use crate::observe::{Listeners, Observe};
 use crate::opaque::{Candidate, OpaqueRoutes};
+use crate::published_metadata::PublishedMetadata;
 use crate::rejection::Realm;
+use crate::resource_metadata::ResourceMetadata;
 #[cfg(feature = "driver")]
 use crate::restored::{self, Leftovers, Restored};
 use crate::revocation::DenyList;
@@ -54,6 +56,7 @@ pub struct ValidatorBuilder {
     max_token: usize,
     realm: Option<String>,
     resource_metadata: Option<String>,
+    published: Option<ResourceMetadata>,
     clock: Option<Arc<dyn Clock>>,
     max_stale: Duration,
     tenants: Option<Tenants>,
@@ -87,6 +90,7 @@ impl ValidatorBuilder {
             max_token: DEFAULT_TOKEN_BYTES,
             realm: None,
             resource_metadata: None,
+            published: None,
             clock: None,
             max_stale: MAX_STALE,
             tenants: None,
@@ -150,7 +154,20 @@ impl ValidatorBuilder {
         self
     }
 
-    /// Where this API's protected-resource metadata lies; named in every challenge (RFC 9728 s5.1).
+    /// Publishes this API's protected-resource metadata (RFC 9728), so that a client which knows nothing but the API's address finds out
+    /// where to log in: every challenge names where it lies (s5.1), and [`Validator::metadata`] serves it there. Called twice, the second
+    /// counts.
+    ///
+    /// The audience that the builder was given must be an https URL without fragment, or http on loopback; the document lies at
+    /// `/.well-known/oauth-protected-resource`, and the audience's own path, on the same host.
+    #[must_use]
+    pub fn publish_metadata(mut self, metadata: ResourceMetadata) -> Self {
+        self.published = Some(metadata);
+        self
+    }
+
+    /// Where this API's protected-resource metadata lies, for one that is published elsewhere; named in every challenge (RFC 9728 s5.1).
+    /// To have it served here, use [`publish_metadata`](Self::publish_metadata), which needs no address.
     #[must_use]
     pub fn resource_metadata(mut self, url: impl Into<String>) -> Self {
         self.resource_metadata = Some(url.into());
@@ -281,7 +298,8 @@ impl ValidatorBuilder {
         }
         self.tenants.as_ref().map_or(Ok(()), Tenants::check)?;
         refuse_empty(&self.audiences)?;
-        let realm = self.realm_of_challenges()?;
+        let metadata = self.published_metadata()?;
+        let realm = self.realm_of_challenges(metadata.as_ref())?;
         let defaults = Defaults {
             audiences: self.audiences,
             leeway: self.leeway,
@@ -328,11 +346,28 @@ impl ValidatorBuilder {
             },
             clock,
             realm,
+            metadata,
             listeners: self.listeners,
         }))
     }
 
-    fn realm_of_challenges(&self) -> Result<Realm, ConfigError> {
+    /// What is to be served, if anything; an address elsewhere is looked at too.
+    fn published_metadata(&self) -> Result<Option<PublishedMetadata>, ConfigError> {
+        if let Some(url) = &self.resource_metadata {
+            Endpoint::new(url, PlainHttp::OnLoopback)
+                .map_err(|problem| ConfigError::invalid_url("resource_metadata", url, problem))?;
+            if self.published.is_some() {
+                let problem = "it lies elsewhere, and publish_metadata serves it here";
+                return Err(ConfigError::conflict("resource_metadata", url, problem));
+            }
+        }
+        let Some(metadata) = &self.published else { return Ok(None) };
+        let resource = self.audiences.first().map_or("", String::as_str);
+        let document = metadata.document(resource, self.issuers.iter().map(|issuer| issuer.identifier.as_str()))?;
+        Ok(Some(PublishedMetadata::new(document)))
+    }
+
+    fn realm_of_challenges(&self, published: Option<&PublishedMetadata>) -> Result<Realm, ConfigError> {
         let printable = |text: &str| !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         let realm = match (&self.realm, self.audiences.first()) {
             (Some(realm), _) if printable(realm) => realm.as_str(),
@@ -342,11 +377,7 @@ impl ValidatorBuilder {
             (None, Some(audience)) if printable(audience) => audience.as_str(),
             (None, _) => "protected",
         };
-        if let Some(url) = &self.resource_metadata {
-            Endpoint::new(url, PlainHttp::OnLoopback)
-                .map_err(|problem| ConfigError::invalid_url("resource_metadata", url, problem))?;
-        }
-        Ok(Realm::new(realm, self.resource_metadata.as_deref()))
+        Ok(Realm::new(realm, published.map(PublishedMetadata::url).or(self.resource_metadata.as_deref())))
     }
 }
 

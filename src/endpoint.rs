@@ -88,6 +88,13 @@ pub(crate) fn issuer_problem(text: &str, plain_http: PlainHttp) -> Option<&'stat
     Endpoint::new(text, plain_http).err()
 }
 
+/// A URL up to its host and port, and its path and query.
+pub(crate) fn origin_and_rest(url: &str) -> (&str, &str) {
+    let host = url.find("://").map_or(0, |colon| colon.saturating_add(3));
+    let length = url.get(host..).and_then(|after| after.find(['/', '?'])).unwrap_or(url.len());
+    url.split_at_checked(host.saturating_add(length)).unwrap_or((url, ""))
+}
+
 /// The names of this machine that nobody else can answer for.
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")

@@ -36,7 +36,7 @@ pub(crate) use trusted::{Place, RemoteKeys};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Issuer {
-    identifier: String,
+    pub(crate) identifier: String,
     source: Source,
     algorithms: Option<Vec<Algorithm>>,
     profile: Profile,

@@ -42,9 +42,11 @@ mod metadata;
 mod metrics_observer;
 mod observe;
 mod opaque;
+mod published_metadata;
 mod reason;
 mod rejection;
 mod requirement;
+mod resource_metadata;
 #[cfg(feature = "driver")]
 mod restored;
 mod revocation;
@@ -103,9 +105,11 @@ pub use keys::store::KeyHandle;
 #[cfg(feature = "metrics")]
 pub use metrics_observer::MetricsObserver;
 pub use observe::{Basis, Event, FetchCause, FetchOutcome, IntrospectionOutcome, Judged, Observe, Spared};
+pub use published_metadata::PublishedMetadata;
 pub use reason::{Family, Reason};
 pub use rejection::Rejection;
 pub use requirement::Requirement;
+pub use resource_metadata::ResourceMetadata;
 #[cfg(feature = "driver")]
 pub use restored::Restored;
 pub use revocation::{Denial, DenyListFull};
@@ -114,7 +118,7 @@ pub use scope::{Scope, ScopePolicy};
 pub use tenants::{DangerousTenants, Tenants};
 pub use token::{AccessToken, ClaimsError};
 #[cfg(feature = "tower")]
-pub use tower::{Guarded, GuardedBody, Preflight, RequireToken, RequireTokenLayer};
+pub use tower::{Guarded, GuardedBody, MetadataOrInner, Preflight, RequireToken, RequireTokenLayer, ServeMetadata};
 #[cfg(feature = "tracing")]
 pub use tracing_observer::TracingObserver;
 pub use validator::Validator;

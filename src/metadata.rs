@@ -1,13 +1,13 @@
 //! Metadata documents: where an authorization server says what it offers, and how such a document is read.
 //!
-//! RFC 8414, OpenID Connect Discovery 1.0 and RFC 9728. Nothing here asks the network.
+//! RFC 8414, OpenID Connect Discovery 1.0, and the check of RFC 9728 s3.3. Nothing here asks the network.
 
 #[cfg(feature = "client")]
 pub(crate) mod login;
 
 use std::borrow::Cow;
 
-use crate::endpoint::{Endpoint, PlainHttp, issuer_problem};
+use crate::endpoint::{Endpoint, PlainHttp, issuer_problem, origin_and_rest};
 use crate::jose::json::{self, Duplicates, Limits, Value};
 
 /// Which document is meant, and how its address is made from an identifier.
@@ -19,38 +19,20 @@ pub(crate) enum WellKnown {
     OAuthInserted,
     /// `openid-configuration`, inserted before the issuer's path (RFC 8414 s5).
     OpenIdInserted,
-    /// `oauth-protected-resource`, inserted before the resource's path and query (RFC 9728 s3.1).
-    #[cfg(any(test, feature = "testing"))]
-    ProtectedResource,
 }
 
 /// The address of a metadata document, or what is wrong with the identifier.
 pub(crate) fn well_known(kind: WellKnown, identifier: &str, plain_http: PlainHttp) -> Result<String, &'static str> {
-    let problem = match kind {
-        #[cfg(any(test, feature = "testing"))]
-        WellKnown::ProtectedResource => Endpoint::new(identifier, plain_http).err(),
-        WellKnown::OpenIdAppended | WellKnown::OAuthInserted | WellKnown::OpenIdInserted => {
-            issuer_problem(identifier, plain_http)
-        }
-    };
-    if let Some(problem) = problem {
+    if let Some(problem) = issuer_problem(identifier, plain_http) {
         return Err(problem);
     }
-    let host = identifier.find("://").map_or(0, |colon| colon.saturating_add(3));
-    let tail = identifier.get(host..).and_then(|after| after.find(['/', '?'])).unwrap_or(identifier.len());
-    let (origin, tail) = identifier.split_at_checked(host.saturating_add(tail)).unwrap_or((identifier, ""));
+    let (origin, path) = origin_and_rest(identifier);
     // An issuer's terminating slash is left out (RFC 8414 s3.1, Discovery s4.1).
-    let path = tail.strip_suffix('/').unwrap_or(tail);
+    let path = path.strip_suffix('/').unwrap_or(path);
     Ok(match kind {
         WellKnown::OpenIdAppended => format!("{origin}{path}/.well-known/openid-configuration"),
         WellKnown::OAuthInserted => format!("{origin}/.well-known/oauth-authorization-server{path}"),
         WellKnown::OpenIdInserted => format!("{origin}/.well-known/openid-configuration{path}"),
-        // A resource's slash is left out only where it is all that follows the host (RFC 9728 s3.1).
-        #[cfg(any(test, feature = "testing"))]
-        WellKnown::ProtectedResource => {
-            let tail = if tail == "/" { "" } else { tail };
-            format!("{origin}/.well-known/oauth-protected-resource{tail}")
-        }
     })
 }
 
@@ -195,7 +177,7 @@ mod tests {
 
     #[test]
     fn each_kind_makes_its_own_address() {
-        use WellKnown::{OAuthInserted, OpenIdAppended, OpenIdInserted, ProtectedResource};
+        use WellKnown::{OAuthInserted, OpenIdAppended, OpenIdInserted};
         for (kind, identifier, expected) in [
             (OAuthInserted, "https://a.example", "https://a.example/.well-known/oauth-authorization-server"),
             (OAuthInserted, "https://a.example/", "https://a.example/.well-known/oauth-authorization-server"),
@@ -208,14 +190,6 @@ mod tests {
             (OpenIdAppended, "https://a.example", "https://a.example/.well-known/openid-configuration"),
             (OpenIdAppended, "https://a.example/p/", "https://a.example/p/.well-known/openid-configuration"),
             (OpenIdInserted, "https://a.example/p", "https://a.example/.well-known/openid-configuration/p"),
-            (ProtectedResource, "https://a.example/", "https://a.example/.well-known/oauth-protected-resource"),
-            (ProtectedResource, "https://a.example/p/", "https://a.example/.well-known/oauth-protected-resource/p/"),
-            (
-                ProtectedResource,
-                "https://a.example/p?k=v",
-                "https://a.example/.well-known/oauth-protected-resource/p?k=v",
-            ),
-            (ProtectedResource, "https://a.example?k=v", "https://a.example/.well-known/oauth-protected-resource?k=v"),
         ] {
             assert_eq!(well_known(kind, identifier, PlainHttp::Refused).as_deref(), Ok(expected));
         }

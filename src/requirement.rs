@@ -1,6 +1,8 @@
 //! What a route demands of a token.
 
 use crate::challenge::Demanded;
+#[cfg(feature = "tower")]
+use crate::scope::Scope;
 use crate::scope::ScopePolicy;
 use crate::token::AccessToken;
 
@@ -24,6 +26,12 @@ impl Requirement {
     /// Whether the token satisfies it.
     pub(crate) fn is_satisfied_by(&self, token: &AccessToken) -> bool {
         self.scope.allows(|scope| token.has_scope(scope))
+    }
+
+    /// Every scope that it names.
+    #[cfg(feature = "tower")]
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.scope.scopes()
     }
 
     pub(crate) const fn demanded(&self) -> &Demanded {

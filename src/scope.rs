@@ -127,6 +127,12 @@ impl ScopePolicy {
         self.alternatives.is_empty() || self.alternatives.iter().any(|all| all.iter().all(holds))
     }
 
+    /// Every scope that the rule names, those of several alternatives several times.
+    #[cfg(feature = "tower")]
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.alternatives.iter().flatten()
+    }
+
     /// The scopes that a client is told to ask for: the shortest alternative, the first of equals, so that nobody is led to
     /// ask for more than is needed. `None` where no scope is needed.
     pub(crate) fn to_ask_for(&self) -> Option<String> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
+use crate::config_error::ConfigError;
 use crate::credentials::Credentials;
 #[cfg(feature = "driver")]
 use crate::decision::SOON;
@@ -20,6 +21,7 @@ use crate::issuer_id::IssuerId;
 #[cfg(feature = "driver")]
 use crate::keys::saved::{SavedKeys, SealingSecret};
 use crate::observe::{Basis, Judged, Listeners};
+use crate::published_metadata::PublishedMetadata;
 #[cfg(feature = "driver")]
 use crate::reason::Cause;
 use crate::reason::Reason;
@@ -59,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) trusted: Trusted,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) realm: Realm,
+    pub(crate) metadata: Option<PublishedMetadata>,
     pub(crate) listeners: Listeners,
     #[cfg(feature = "driver")]
     pub(crate) driver: Driver,
@@ -300,6 +303,26 @@ impl Validator {
         #[cfg(feature = "driver")]
         self.0.driver.notice(now);
         is_ready
+    }
+
+    /// The protected-resource metadata that this validator [publishes](crate::ValidatorBuilder::publish_metadata), ready to be served
+    /// (RFC 9728).
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] if the builder was not told to publish any.
+    pub fn metadata(&self) -> Result<PublishedMetadata, ConfigError> {
+        self.0.metadata.clone().ok_or(ConfigError::Missing {
+            setting: "publish_metadata",
+            problem: "the validator was built without it, so that its challenges do not lead to what would be served",
+        })
+    }
+
+    /// A layer demands this.
+    #[cfg(feature = "tower")]
+    pub(crate) fn note_demand(&self, demand: &Requirement) {
+        if let Some(metadata) = &self.0.metadata {
+            metadata.note(demand.scopes());
+        }
     }
 
     /// When a request came; to the point only where somebody wants to know how long it takes.

@@ -29,6 +29,7 @@ const ROOMS: [(u8, &[&str]); 8] = [
             "introspection/memory",
             "introspection/mercy",
             "introspection/setup",
+            "published_metadata",
             "revocation",
             "token_cache",
             "binding",
@@ -44,6 +45,7 @@ const ROOMS: [(u8, &[&str]); 8] = [
             "token",
             "credentials",
             "requirement",
+            "resource_metadata",
             "challenge",
             "rejection",
             "metadata",
@@ -57,7 +59,7 @@ const ROOMS: [(u8, &[&str]); 8] = [
 ];
 
 /// A porch is used by nobody, with these exceptions (who, whom).
-const PORCH_TO_PORCH: [(&str, &str); 1] = [("axum", "tower")];
+const PORCH_TO_PORCH: [(&str, &str); 2] = [("axum", "tower"), ("client", "tower")];
 
 /// Where a dependency may be named: in these rooms, or anywhere from a floor upwards.
 enum Door {
@@ -88,7 +90,7 @@ const DOORS: [(&str, Door); 29] = [
     ("rustls", In(&["wire/reqwest"])), // its errors alone, to tell them apart
     ("rustix", In(&["clock"])),
     ("serde", In(&["token", "client", "testing"])),
-    ("serde_json", In(&["client_auth", "token", "rejection", "client", "testing"])),
+    ("serde_json", In(&["client_auth", "token", "rejection", "resource_metadata", "client", "testing"])),
     ("smallvec", In(&["jose"])),
     ("thiserror", From(0)),
     ("tokio", In(&["wire/driver", "wire/reqwest", "wire/worker", "client", "testing"])),

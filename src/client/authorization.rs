@@ -179,7 +179,7 @@ pub(crate) fn is_ours(name: &str) -> bool {
 }
 
 /// Whether a browser that is sent there stays at this host: browsers take `//`, `/\` and what follows a tab or a line end for a host.
-fn is_local(path: &str) -> bool {
+pub(crate) fn is_local(path: &str) -> bool {
     let is_plain = path.len() <= 2048 && path.bytes().all(|byte| matches!(byte, 0x21..=0x7E) && byte != b'\\');
     is_plain && path.starts_with('/') && !path.starts_with("//")
 }

@@ -51,6 +51,12 @@ impl Callback {
         Self { params, cookies: state::ours(headers) }
     }
 
+    /// Whether there is an answer at all, for an address that is also visited otherwise: it says which login or logout it is about.
+    #[must_use]
+    pub fn has_state(&self) -> bool {
+        self.param("state").is_some()
+    }
+
     pub(crate) fn cookies(&self) -> &[String] {
         &self.cookies
     }
@@ -79,7 +85,7 @@ impl fmt::Debug for Callback {
 }
 
 /// RFC 6749 s3.1: no parameter stands there twice.
-fn params(encoded: &[u8]) -> Result<Vec<(String, String)>, &'static str> {
+pub(crate) fn params(encoded: &[u8]) -> Result<Vec<(String, String)>, &'static str> {
     if encoded.len() > LONGEST {
         return Err("it is longer than 32 KiB");
     }

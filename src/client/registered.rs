@@ -10,6 +10,7 @@ use crate::client::api::http::Http;
 use crate::client::error::{OAuthError, Stage};
 use crate::client::exchange::{Form, member, post};
 use crate::client::registration::{Registration, Settings};
+use crate::client::seen::Seen;
 use crate::client::server::{At, ServerCache, needed};
 use crate::client::successors::Successors;
 use crate::client::token_set::TokenSet;
@@ -64,6 +65,7 @@ pub(super) struct Inner {
     pub(super) worker: Arc<Worker>,
     /// Judges what the server makes out to this client, where it is known who the server is.
     pub(super) judge: Option<Validator>,
+    pub(super) logouts: Seen,
     /// Of users' refresh tokens.
     pub(super) successors: Successors,
     /// The program's own.
@@ -100,6 +102,7 @@ impl Client {
             server: ServerCache::default(),
             worker,
             judge,
+            logouts: Seen::default(),
             successors: Successors::default(),
             own: OwnTokens::default(),
             api_base,

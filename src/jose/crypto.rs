@@ -126,7 +126,7 @@ pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
 
 /// The left half of the digest that belongs to a signature algorithm: `at_hash` and `c_hash` (OpenID Connect Core 1.0 s3.1.3.6). EdDSA over
 /// Ed25519 has SHA-512 in it (RFC 8032 s5.1); ML-DSA names none.
-#[cfg(feature = "driver")]
+#[cfg(any(feature = "client", feature = "testing"))]
 pub(crate) fn half_digest(algorithm: Algorithm, octets: &[u8]) -> Option<Vec<u8>> {
     use Algorithm as A;
     let hash = match algorithm {

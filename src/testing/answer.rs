@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ETAG, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::{Method, Request, Response, StatusCode};
-use serde_json::json;
 
 use super::endpoint::Endpoint;
 use super::fault::{Delivery, Fault};
 use super::reply::{document, plain};
 use super::state::State;
-use super::{introspection_endpoint, token_endpoint};
-use crate::jose::algorithm::Algorithm;
+use super::{
+    authorization, end_session, introspection_endpoint, metadata, pushed, revocation, token_endpoint, userinfo,
+};
 
 /// An answer, and what is to become of it on its way.
 #[derive(Debug)]
@@ -83,40 +83,24 @@ impl Answer {
     }
 }
 
-/// The metadata document.
-pub(super) fn metadata(issuer: &State) -> String {
-    let below = |name: &str| issuer.addresses.below(name);
-    let algorithms = issuer.lock().keyring.algorithms();
-    json!({
-        "issuer": issuer.identifier,
-        "authorization_endpoint": below("authorize"),
-        "token_endpoint": below("token"),
-        "introspection_endpoint": below("introspect"),
-        "jwks_uri": below("jwks"),
-        "scopes_supported": ["openid"],
-        "response_types_supported": ["code"],
-        "grant_types_supported": ["client_credentials"],
-        "subject_types_supported": ["public"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic"],
-        "id_token_signing_alg_values_supported": algorithms.into_iter().map(Algorithm::name).collect::<Vec<_>>(),
-    })
-    .to_string()
-}
-
 /// A document, with its media type.
 pub(super) fn good(issuer: &Arc<State>, endpoint: Option<Endpoint>, request: &Request<Bytes>) -> Response<Bytes> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let posts = *request.method() == Method::POST;
     match endpoint {
         Some(Endpoint::OpenIdConfiguration | Endpoint::OAuthMetadata) if reads => {
-            document(StatusCode::OK, "application/json", metadata(issuer))
+            document(StatusCode::OK, "application/json", metadata::document(issuer))
         }
         Some(Endpoint::Jwks) if reads => {
             document(StatusCode::OK, "application/jwk-set+json", issuer.lock().keyring.document())
         }
-        Some(Endpoint::Token) if *request.method() == Method::POST => token_endpoint::grant(issuer, request),
-        Some(Endpoint::Introspection) if *request.method() == Method::POST => {
-            introspection_endpoint::introspect(issuer, request)
-        }
+        Some(Endpoint::Token) if posts => token_endpoint::grant(issuer, request),
+        Some(Endpoint::Introspection) if posts => introspection_endpoint::introspect(issuer, request),
+        Some(Endpoint::Authorization) if reads || posts => authorization::authorize(issuer, request),
+        Some(Endpoint::PushedRequest) if posts => pushed::push(issuer, request),
+        Some(Endpoint::Userinfo) if reads || posts => userinfo::tell(issuer, request),
+        Some(Endpoint::Revocation) if posts => revocation::revoke(issuer, request),
+        Some(Endpoint::EndSession) if reads || posts => end_session::end(issuer, request),
         Some(_) => plain(StatusCode::METHOD_NOT_ALLOWED),
         None => Answer::not_found(),
     }

@@ -24,6 +24,7 @@ use crate::keys::store::KeyStore;
 use crate::metadata::{ServerMetadata, WellKnown, check_resource, well_known};
 use crate::reason::Reason;
 use crate::requirement::Requirement;
+use crate::resource_metadata;
 use crate::token::AccessToken;
 use crate::wire::fetch::{FetchLimits, judge};
 
@@ -242,7 +243,7 @@ pub fn metadata_url(document: &str, identifier: &str) -> Result<String, &'static
         "oauth-authorization-server" => WellKnown::OAuthInserted,
         "openid-configuration" => WellKnown::OpenIdAppended,
         "openid-configuration-8414" => WellKnown::OpenIdInserted,
-        "oauth-protected-resource" => WellKnown::ProtectedResource,
+        "oauth-protected-resource" => return resource_metadata::address(identifier, PlainHttp::Refused),
         _ => return Err("not a known document"),
     };
     well_known(kind, identifier, PlainHttp::Refused)

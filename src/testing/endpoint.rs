@@ -14,6 +14,16 @@ pub enum Endpoint {
     Token,
     /// The introspection endpoint, at `/introspect`.
     Introspection,
+    /// The authorization endpoint and its pages, at `/authorize`.
+    Authorization,
+    /// The pushed authorization request endpoint, at `/par` (RFC 9126).
+    PushedRequest,
+    /// The userinfo endpoint, at `/userinfo` (OpenID Connect Core 1.0 s5.3).
+    Userinfo,
+    /// The revocation endpoint, at `/revoke` (RFC 7009).
+    Revocation,
+    /// The logout endpoint and its page, at `/end_session` (OpenID Connect RP-Initiated Logout 1.0 s2).
+    EndSession,
 }
 
 /// The addresses of one issuer.
@@ -39,6 +49,11 @@ impl Addresses {
         format!("{}{}/{name}", self.origin, self.path)
     }
 
+    /// The path for the browser's cookies: the identifier's own.
+    pub(super) fn cookie_path(&self) -> &str {
+        if self.path.is_empty() { "/" } else { &self.path }
+    }
+
     /// Whether the URL begins with this origin.
     pub(super) fn path_of<'a>(&self, url: &'a str) -> Option<&'a str> {
         url.strip_prefix(self.origin.as_str()).filter(|path| path.starts_with('/'))
@@ -62,6 +77,11 @@ impl Addresses {
             "/jwks" => Some(Endpoint::Jwks),
             "/token" => Some(Endpoint::Token),
             "/introspect" => Some(Endpoint::Introspection),
+            "/authorize" => Some(Endpoint::Authorization),
+            "/par" => Some(Endpoint::PushedRequest),
+            "/userinfo" => Some(Endpoint::Userinfo),
+            "/revoke" => Some(Endpoint::Revocation),
+            "/end_session" => Some(Endpoint::EndSession),
             _ => None,
         }
     }

@@ -5,12 +5,12 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use super::answer;
 use super::clock::TestClock;
 use super::fault::Fault;
 use super::key::SigningKey;
 use super::keyring::Keyring;
 use super::memory::Memory;
+use super::metadata;
 use super::server::{self, Server};
 use super::state::{Requests, State, Time};
 use super::token::TestToken;
@@ -35,7 +35,7 @@ use crate::wire::fetch::Fetch;
 /// ```
 #[derive(Clone)]
 pub struct TestIssuer {
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
     /// The one that listens, and where.
     server: Option<(SocketAddr, Arc<Server>)>,
 }
@@ -179,9 +179,15 @@ impl TestIssuer {
 
     /// The address of its token endpoint.
     ///
-    /// It grants `client_credentials` (RFC 6749 s4.4) to any client that authenticates by HTTP Basic with its own name as its
-    /// secret, such as `demo:demo`. The form may name `scope`, which is granted as it is, and any number of `audience` or
-    /// `resource` (RFC 8707).
+    /// It grants `client_credentials` (RFC 6749 s4.4) to any client that authenticates, by HTTP Basic or in the form, with its own
+    /// name as its secret, such as `demo:demo`. A client that is [registered](Self::register_client) authenticates as it was
+    /// registered, and one whose [secret](Self::client_secret) was changed with that. The form may name `scope`, which is granted
+    /// as it is, and any number of `audience` or `resource` (RFC 8707).
+    ///
+    /// Codes of the [authorization endpoint](Self::authorization_endpoint) are good for 60 s and count once; one that comes again
+    /// ends all that came of it. With a code there is always a refresh token, whatever the scope. Refreshing may narrow the scope,
+    /// and brings another refresh token unless [`keep_refresh_tokens`](Self::keep_refresh_tokens) was called. Whoever asked for
+    /// `openid` gets an ID token both times, signed as access tokens are.
     #[must_use]
     pub fn token_endpoint(&self) -> String {
         self.state.addresses.below("token")
@@ -189,8 +195,8 @@ impl TestIssuer {
 
     /// The address of its introspection endpoint (RFC 7662).
     ///
-    /// It answers any client that authenticates by HTTP Basic or in the form, with its own name as its secret unless
-    /// [`client_secret`](Self::client_secret) gave it another: for opaque tokens, and for JWTs that are signed with a key that it
+    /// It answers any client that authenticates by HTTP Basic or in the form, with its own name as its secret unless it was
+    /// [registered](Self::register_client) with another or [`client_secret`](Self::client_secret) gave it one: for opaque tokens, and for JWTs that are signed with a key that it
     /// publishes. Whoever accepts `application/token-introspection+jwt` gets a signed answer (RFC 9701).
     #[must_use]
     pub fn introspection_endpoint(&self) -> String {
@@ -216,7 +222,7 @@ impl TestIssuer {
     /// The metadata that it publishes (RFC 8414 s2, OpenID Connect Discovery 1.0 s3).
     #[must_use]
     pub fn metadata(&self) -> String {
-        answer::metadata(&self.state)
+        metadata::document(&self.state)
     }
 
     /// One of its keys as a JWK, published or not: the public half, or a secret itself.
@@ -305,10 +311,13 @@ impl TestIssuer {
         self.state.lock().script.push(fault);
     }
 
-    /// Answers well again: forgets every fault and what [`publish_raw`](Self::publish_raw) put in the key set's place.
+    /// Answers well again: forgets every fault, what [`publish_raw`](Self::publish_raw) put in the key set's place, and what
+    /// [`next_id_token`](Self::next_id_token) and [`next_userinfo`](Self::next_userinfo) have in store.
     pub fn recover(&self) {
         let mut state = self.state.lock();
         state.script.clear();
+        state.id_tokens.clear();
+        state.provider.userinfo.clear();
         state.keyring.publish_raw(None);
     }
 

@@ -18,9 +18,10 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::answer::Answer;
+use super::backchannel;
 use super::fault::Delivery;
 use super::line::{Line, Scissors};
 use super::state::State;
@@ -46,7 +47,15 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 impl Server {
     /// Serves an issuer.
     pub(super) fn start(listener: TcpListener, issuer: Arc<State>) -> io::Result<Self> {
-        Self::run("test-issuer", || Ok(accept(tokio::net::TcpListener::from_std(listener)?, issuer)))
+        let (courier, news) = mpsc::unbounded_channel();
+        issuer.lock().courier = Some(courier);
+        Self::run("test-issuer", || {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            Ok(async move {
+                tokio::spawn(backchannel::carry(news));
+                accept(listener, issuer).await;
+            })
+        })
     }
 
     /// A thread of this name with a runtime of its own, in which the task is made and runs.

@@ -1,14 +1,17 @@
 //! What all clones of one issuer share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::clock::TestClock;
 use super::endpoint::{Addresses, Endpoint};
 use super::fault::Script;
 use super::keyring::Keyring;
+use super::provider::Provider;
 use crate::clock::{Clock, SystemClock, Timestamp};
 
 /// How often an issuer was asked, faulty answers included.
@@ -26,6 +29,16 @@ pub struct Requests {
     pub token: u64,
     /// What a token is worth (RFC 7662).
     pub introspection: u64,
+    /// To sign somebody in: requests to the authorization endpoint, and what its pages send there.
+    pub authorization: u64,
+    /// To remember an authorization request (RFC 9126).
+    pub pushed: u64,
+    /// Who signed in, with an access token (OpenID Connect Core 1.0 s5.3).
+    pub userinfo: u64,
+    /// To end a token (RFC 7009).
+    pub revocation: u64,
+    /// To sign somebody out, and what its page sends there.
+    pub end_session: u64,
     /// For anything else.
     pub other: u64,
 }
@@ -50,6 +63,23 @@ pub(super) struct Changing {
     pub(super) revoked: HashSet<String>,
     /// The secrets of clients that have another than their own name.
     pub(super) clients: HashMap<String, String>,
+    pub(super) provider: Provider,
+    /// What becomes of the next ID tokens.
+    pub(super) id_tokens: VecDeque<Arc<dyn Finish>>,
+    /// Who carries news to clients. Nobody, if the issuer is in memory.
+    pub(super) courier: Option<UnboundedSender<Notice>>,
+}
+
+/// Makes an ID token of its claims, as a test wants it.
+pub(super) trait Finish: fmt::Debug + Send + Sync {
+    fn finish(&self, issuer: &Arc<State>, claims: Map<String, Value>) -> String;
+}
+
+/// A logout token for a client (OpenID Connect Back-Channel Logout 1.0 s2.5).
+#[derive(Debug)]
+pub(super) struct Notice {
+    pub(super) uri: String,
+    pub(super) logout_token: String,
 }
 
 /// Where an issuer reads the time.
@@ -70,6 +100,9 @@ impl State {
             opaque: HashMap::new(),
             revoked: HashSet::new(),
             clients: HashMap::new(),
+            provider: Provider::default(),
+            id_tokens: VecDeque::new(),
+            courier: None,
         };
         Arc::new(Self { addresses: Addresses::of(&identifier), identifier, changing: Mutex::new(changing) })
     }
@@ -101,6 +134,11 @@ impl Requests {
             Some(Endpoint::Jwks) => &mut self.jwks,
             Some(Endpoint::Token) => &mut self.token,
             Some(Endpoint::Introspection) => &mut self.introspection,
+            Some(Endpoint::Authorization) => &mut self.authorization,
+            Some(Endpoint::PushedRequest) => &mut self.pushed,
+            Some(Endpoint::Userinfo) => &mut self.userinfo,
+            Some(Endpoint::Revocation) => &mut self.revocation,
+            Some(Endpoint::EndSession) => &mut self.end_session,
             None => &mut self.other,
         };
         *counter = counter.saturating_add(1);

@@ -129,6 +129,12 @@ impl TestToken {
         self
     }
 
+    /// With these claims and no others.
+    pub(super) fn claims(mut self, claims: Map<String, Value>) -> Self {
+        self.claims = claims;
+        self
+    }
+
     /// Without this claim.
     pub fn without(mut self, name: &str) -> Self {
         self.claims.remove(name);

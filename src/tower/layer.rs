@@ -30,13 +30,16 @@ pub struct RequireTokenLayer {
 }
 
 impl Validator {
-    /// A layer that demands this of every request.
+    /// A layer that demands this of every request. Where [metadata](crate::ValidatorBuilder::publish_metadata) is published, it lists
+    /// the scopes from then on.
     #[must_use]
     pub fn require(&self, requirement: impl Into<Requirement>) -> RequireTokenLayer {
+        let requirement = requirement.into();
+        self.note_demand(&requirement);
         RequireTokenLayer {
             guard: Guard {
                 validator: self.clone(),
-                requirement: requirement.into(),
+                requirement,
                 absent: Absent::Refused,
                 preflight: Preflight::default(),
             },

@@ -1,8 +1,9 @@
-//! The guard as a tower middleware: [`RequireTokenLayer`].
+//! Tower middlewares: the guard, [`RequireTokenLayer`], and [`PublishedMetadata`](crate::PublishedMetadata).
 
 mod future;
 mod guard;
 mod layer;
+mod metadata;
 mod response;
 mod service;
 
@@ -11,5 +12,6 @@ pub use future::Guarded;
 pub(crate) use guard::Mark;
 pub use guard::Preflight;
 pub use layer::RequireTokenLayer;
+pub use metadata::{MetadataOrInner, ServeMetadata};
 pub use response::GuardedBody;
 pub use service::RequireToken;

@@ -1,4 +1,4 @@
-//! The body of a guarded service's answer.
+//! The body of an answer that is the inner service's or ours.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use crate::rejection::Rejection;
 
 pin_project! {
-    /// The inner service's body, or the few bytes of a refusal.
+    /// The inner service's body, or the few bytes of a refusal or of a metadata document.
     ///
     /// Bodies of frameworks have no common way to be made from bytes, so that only a body of our own fits all of them.
     #[derive(Debug)]
@@ -27,7 +27,7 @@ pin_project! {
     #[project = Projection]
     enum Kind<R> {
         Inner { #[pin] body: R },
-        Refusal { bytes: Option<Bytes> },
+        Own { bytes: Option<Bytes> },
     }
 }
 
@@ -37,13 +37,11 @@ impl<R> GuardedBody<R> {
     }
 
     pub(crate) const fn empty() -> Self {
-        Self { kind: Kind::Refusal { bytes: None } }
+        Self { kind: Kind::Own { bytes: None } }
     }
-}
 
-impl<R> From<Bytes> for GuardedBody<R> {
-    fn from(bytes: Bytes) -> Self {
-        Self { kind: Kind::Refusal { bytes: Some(bytes) } }
+    pub(crate) fn of_bytes(bytes: Bytes) -> Self {
+        Self { kind: Kind::Own { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()) } }
     }
 }
 
@@ -58,21 +56,21 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match self.project().kind.project() {
             Projection::Inner { body } => body.poll_frame(cx),
-            Projection::Refusal { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes.into())))),
+            Projection::Own { bytes } => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes.into())))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
-            Kind::Refusal { bytes } => bytes.is_none(),
+            Kind::Own { bytes } => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
-            Kind::Refusal { bytes } => {
+            Kind::Own { bytes } => {
                 let length = bytes.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
@@ -96,5 +94,5 @@ pub(crate) fn answer<B, R>(rejection: Rejection, request: &Request<B>) -> Respon
         response.headers_mut().insert(CONTENT_LENGTH, length);
         return response.map(|_| GuardedBody::empty());
     }
-    response.map(GuardedBody::from)
+    response.map(GuardedBody::of_bytes)
 }

@@ -11,6 +11,7 @@
 
 mod answers;
 mod attacks;
+mod authorization_server;
 mod differential;
 mod faults;
 mod from_authlib;
@@ -21,6 +22,7 @@ mod naive;
 mod real_introspections;
 mod real_issuers;
 mod remembered;
+mod resource_metadata;
 mod rotation;
 mod saved;
 mod scopes;
