@@ -2,4 +2,5 @@
 
 mod api;
 mod renewal;
+mod renewal_at_issuer;
 mod token_server;
