@@ -16,7 +16,8 @@ pub struct Renewed {
 }
 
 impl Renewed {
-    /// The set before: what the new one is to be saved in place of.
+    /// The set before: what the new one is to be saved in place of. Where several requests of a user may save at a time, save only in place
+    /// of this one, so that a slow one does not put an older set over a newer.
     #[must_use]
     pub const fn previous(&self) -> &TokenSet {
         &self.previous

@@ -1,7 +1,5 @@
 //! A user's tokens are renewed once, whoever asks, and what comes is believed only as far as it is good.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -10,7 +8,7 @@ use scopegate::FetchError;
 use scopegate::client::{ClientCredentialsRequest, OAuthError, Stage, TokenSet};
 use scopegate::testing::{TestClock, TestIssuer, TestToken};
 
-use super::token_server::{Answer, NOW, TokenServer, begin, first_set, stored, tokens};
+use super::token_server::{Answer, NOW, Pending, TokenServer, begin, first_set, stored, tokens};
 
 fn ok(body: impl Into<String>) -> Answer {
     Ok((200, body.into()))
@@ -61,7 +59,7 @@ fn a_race_of_50_callers_at_a_rotating_server_is_one_request_and_one_answer_for_a
     let clock = TestClock::at(NOW);
     let client = server.client(&clock);
     server.hold();
-    let mut callers: Vec<Pin<Box<dyn Future<Output = Result<TokenSet, OAuthError>>>>> = Vec::new();
+    let mut callers: Vec<Pending<TokenSet>> = Vec::new();
     for _ in 0..50 {
         // Each comes with a set of its own from the session, by a handle of its own.
         let client = client.clone();
@@ -390,7 +388,7 @@ fn a_server_may_refuse_to_revoke_access_tokens_and_nothing_else() {
         "https://id.test/token",
         scopegate::ClientAuth::public("app"),
     );
-    let client = scopegate::client::Client::new("example", registration.fetch(busy.clone())).unwrap();
+    let client = scopegate::client::Client::new("example", registration.fetch(busy)).unwrap();
     assert_eq!(block_on(client.revoke(&first_set(0))).unwrap_err().label(), "unsupported");
 }
 
