@@ -148,7 +148,10 @@ async fn backchannel_logout(State(app): State<App>, headers: HeaderMap, body: By
     let client = app.client()?;
     let token = match client.logout_token(&headers, &body).await {
         Ok(token) => token,
-        Err(error) => return Ok(LogoutToken::refusal(&error).map(Body::from)),
+        Err(error) => {
+            eprintln!("tutorial: a logout token was refused: {error}");
+            return Ok(LogoutToken::refusal(&error).map(Body::from));
+        }
     };
     app.sessions.end_those_of(&token);
     if let Some(validator) = app.oauth.resource_server() {

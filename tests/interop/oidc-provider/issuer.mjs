@@ -103,6 +103,8 @@ function rebuild() {
     clientAuthMethods: [...new Set(CLIENTS.map((client) => client.token_endpoint_auth_method ?? 'client_secret_basic'))],
     enabledJWA: { introspectionSigningAlgValues: ALGORITHMS },
     discovery: { mtls_endpoint_aliases: { introspection_endpoint: `https://127.0.0.1:${tls.address().port}/token/introspection` } },
+    // It tells programs of logouts, and would not reach loopback.
+    fetch: (url, { dispatcher: _confined, ...options }) => fetch(url, options),
     features: {
       devInteractions: { enabled: true },
       backchannelLogout: { enabled: true },
