@@ -51,6 +51,12 @@ impl Callback {
         Self { params, cookies: state::ours(headers) }
     }
 
+    /// Whether there is an answer at all, for an address that is also visited otherwise: it says which login or logout it is about.
+    #[must_use]
+    pub fn has_state(&self) -> bool {
+        self.param("state").is_some()
+    }
+
     pub(crate) fn cookies(&self) -> &[String] {
         &self.cookies
     }

@@ -4,8 +4,10 @@
 //! what comes back ([`Client::callback`]), and has tokens renewed. It knows no framework: it takes requests and gives answers of the
 //! `http` crate.
 
+mod api;
 mod authorization;
 mod callback;
+mod client_credentials;
 mod cookie_store;
 mod environment;
 mod error;
@@ -20,12 +22,18 @@ mod oauth;
 mod redirect;
 mod registered;
 mod registration;
+mod renewal;
+mod revocation;
 mod seen;
 mod server;
 mod state;
+mod successors;
+mod token_request;
 mod token_set;
+mod under_way;
 mod userinfo;
 
+pub use api::{ApiClient, ApiRequest, Renewed};
 pub use authorization::{AuthorizationRequest, ResponseMode};
 pub use callback::Callback;
 pub use cookie_store::CookieStore;
@@ -41,5 +49,6 @@ pub use redirect::{Login, Redirect};
 pub use registered::Client;
 pub use registration::{DangerousRegistration, PushedRequests, Registration};
 pub use state::{StateStore, Storing};
+pub use token_request::ClientCredentialsRequest;
 pub use token_set::TokenSet;
 pub use userinfo::UserInfo;

@@ -11,6 +11,10 @@ pub mod gateway {}
 #[doc = include_str!("howto/testing.md")]
 pub mod testing {}
 
+#[cfg(all(feature = "axum", feature = "client"))]
+#[doc = include_str!("howto/login.md")]
+pub mod login {}
+
 #[doc = include_str!("howto/issuers.md")]
 pub mod issuers {}
 

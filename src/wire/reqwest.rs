@@ -23,7 +23,7 @@ use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Fetching, Repeatable};
 use crate::wire::per_process::PerProcess;
 use crate::wire::tls_problem::TlsProblem;
 use certificate::{Clients, identity};
-use failure::failure;
+pub(crate) use failure::failure;
 
 /// The [`Fetch`] that a validator uses unless it is given another.
 ///
