@@ -1,6 +1,7 @@
 //! Logging out: by way of the browser, and of which the server tells.
 
 mod backchannel;
+mod delivered;
 mod denied;
 mod redirect;
 
