@@ -174,6 +174,9 @@ impl Client {
     /// so long, and gives the answer to the server. Where the validator's list is full the logout fails, and the server may send the same
     /// token again.
     ///
+    /// The server tells one process, and a validator's list is its own: where several serve the API, hand on what the token says, and have
+    /// each call [`Validator::deny`] with the same [`Denial`]s.
+    ///
     /// In the answer's extensions lies the [`LogoutToken`], for a program that has sessions of its own to end, or else the [`OAuthError`],
     /// for its logs.
     ///
