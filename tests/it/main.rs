@@ -17,6 +17,7 @@ mod faults;
 mod from_authlib;
 mod introspection;
 mod layer;
+mod login;
 mod naive;
 mod real_introspections;
 mod real_issuers;

@@ -1,0 +1,8 @@
+//! Logging in through the public API, and what is tried against it.
+//!
+//! `src/manual/login-tables.md` lists the behaviours and attacks with the tests that hold them. An answer that is taken has a refused twin
+//! which differs from it in one thing.
+
+mod flow;
+mod state;
+mod world;
