@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::client::authorization::{AuthorizationRequest, ResponseMode};
+use crate::client::authorization::{ACR_VALUES, AuthorizationRequest, ResponseMode};
 use crate::client::callback::Callback;
 use crate::client::error::{LoginError, OAuthError, Stage, refused};
 use crate::client::exchange::{Form, get, member, post};
@@ -94,10 +94,13 @@ impl Client {
 
     async fn complete(&self, callback: &Callback) -> Result<(TokenSet, Option<IdToken>, Option<String>), OAuthError> {
         let settings = &self.0.settings;
-        callback.check()?;
-        let state = callback.param("state").ok_or(OAuthError::MismatchingState)?;
         let (states, now) = (&*settings.states, settings.clock.now());
-        let record = state::finish(states, Kind::Login, self.name(), state, callback.cookies(), now).await?;
+        let begun = match callback.param("state") {
+            Some(state) => state::finish(states, Kind::Login, self.name(), state, callback.cookies(), now).await,
+            None => Err(OAuthError::MismatchingState),
+        };
+        callback.check()?;
+        let record = begun?;
         // Errors are answers too: of this server, or of nobody (RFC 9207 s2.4).
         let metadata = self.metadata().await?;
         self.check_issuer(callback, &metadata)?;
@@ -192,11 +195,13 @@ impl Client {
         }
         params.extend(record.max_age.map(|age| member("max_age", age.to_string())));
         if !record.acr.is_empty() {
-            params.push(member("acr_values", record.acr.join(" ")));
+            params.push(member(ACR_VALUES, record.acr.join(" ")));
         }
         params.extend(record.resources.iter().map(|resource| member("resource", resource.as_str())));
         // What this login says stands against what the registration does.
-        let is_set = |name: &str| request.params.iter().any(|(set, _)| set == name);
+        let demands_acr = !record.acr.is_empty();
+        let is_set =
+            |name: &str| request.params.iter().any(|(set, _)| set == name) || (demands_acr && name == ACR_VALUES);
         let usual = settings.authorize_params.iter().filter(|(name, _)| !is_set(name));
         params.extend(usual.chain(&request.params).map(|(name, value)| member(name, value.as_str())));
         params

@@ -274,7 +274,7 @@ fn posted(headers: &HeaderMap, body: &[u8]) -> Result<String, &'static str> {
     if !essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
         return Err("what was posted is not a form");
     }
-    let found = params(body)?.into_iter().find(|(name, _)| name == "logout_token");
+    let found = params(body).all()?.into_iter().find(|(name, _)| name == "logout_token");
     found.map(|(_, jwt)| jwt).filter(|jwt| !jwt.is_empty()).ok_or("the form has no logout_token")
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::api::http::Setup;
-use crate::client::authorization::is_ours;
+use crate::client::authorization::{is_ours, twice};
 use crate::client::cookie_store::CookieStore;
 use crate::client::state::StateStore;
 use crate::client_auth::ClientAuth;
@@ -275,6 +275,9 @@ impl Registration {
         let own = self.authorize_params.iter().chain(&self.access_token_params);
         if let Some((name, _)) = own.into_iter().find(|(name, _)| is_ours(name)) {
             return Err(ConfigError::invalid("authorize_param", name, "is set by this crate"));
+        }
+        if let Some(name) = twice(&self.authorize_params).or_else(|| twice(&self.access_token_params)) {
+            return Err(ConfigError::invalid("authorize_param", name, "is set twice"));
         }
         let plain_http = self.plain_http.unwrap_or_default();
         if let Some(issuer) = &self.issuer

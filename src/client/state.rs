@@ -134,13 +134,18 @@ pub(crate) async fn finish(
     let record: Record = serde_json::from_slice(&record).map_err(|_| OAuthError::MismatchingState)?;
     let is_of_this_browser = is_same(record.browser.as_bytes(), digest(secret).as_bytes());
     // Under the other name a neighbouring host, or somebody on the way, could have set it.
-    let is_guarded = is_secure || record.redirect_uri.starts_with("http://");
+    let is_guarded = is_secure || is_plain(&record.redirect_uri);
     let is_ours = record.kind == kind && record.client == client;
     if is_of_this_browser && is_guarded && is_ours && now.unix_millis() < record.until {
         Ok(record)
     } else {
         Err(OAuthError::MismatchingState)
     }
+}
+
+/// A scheme is spelled in any case (RFC 3986 s3.1).
+fn is_plain(address: &str) -> bool {
+    address.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("http"))
 }
 
 /// The values of `Set-Cookie` that take away what was kept for this state.
@@ -151,8 +156,10 @@ pub(crate) fn forget(state: &str) -> Vec<HeaderValue> {
 
 /// The pairs of the `Cookie` fields of a request that are ours.
 pub(crate) fn ours(headers: &http::HeaderMap) -> Vec<String> {
-    let fields = headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());
-    let pairs = fields.flat_map(|field| field.split(';')).map(str::trim);
+    // Cookies of others beside ours may be of any octets.
+    let fields = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let pairs = fields.flat_map(|field| field.split(|octet| *octet == b';'));
+    let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()).map(str::trim);
     pairs.filter(|pair| pair.strip_prefix(HOST).unwrap_or(pair).starts_with(NAME)).map(str::to_owned).collect()
 }
 
@@ -196,7 +203,8 @@ fn cookie(name: &str, value: &str, rules: CookieRules, lifetime: Duration) -> Re
     let age = lifetime.as_secs();
     let text = format!("{name}={value}; Path=/; HttpOnly{secure}; SameSite={same_site}; Max-Age={age}");
     if text.len() > 4096 {
-        return Err(OAuthError::Store(cause("the login takes more than a cookie can hold")));
+        // What was asked for is too long: an address to come back to, or a resource.
+        return Err(OAuthError::InvalidRequest { problem: "the login takes more than a cookie can hold" });
     }
     let mut value = HeaderValue::try_from(text).map_err(|error| OAuthError::Store(Arc::new(error)))?;
     value.set_sensitive(true);

@@ -1,4 +1,10 @@
-//! The client: what it asks of a server, what it takes from a browser, and what it refuses.
+//! Logging in through the public API, and what is tried against it.
+//!
+//! `src/manual/login-tables.md` lists the behaviours and attacks with the tests that hold them. An answer that is taken has a refused twin
+//! which differs from it in one thing.
 
 mod environment;
+mod flow;
 mod logout;
+mod state;
+mod world;
