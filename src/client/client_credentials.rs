@@ -11,6 +11,25 @@ impl Client {
     ///
     /// Each call asks the server. [`api_as_itself`](Self::api_as_itself) keeps the token as long as it lives.
     ///
+    /// ```
+    /// use futures_executor::block_on;
+    /// use scopegate::ClientAuth;
+    /// use scopegate::client::{Client, Registration};
+    /// use scopegate::testing::{TestClient, TestIssuer};
+    ///
+    /// let issuer = TestIssuer::new("https://id.example.com");
+    /// issuer.register_client(TestClient::confidential("jobs", "s3cret"));
+    /// let with = |secret: &str| {
+    ///     let registration = Registration::discover("https://id.example.com", ClientAuth::basic("jobs", secret));
+    ///     Client::new("jobs", registration.fetch(issuer.fetch()))
+    /// };
+    /// let token = block_on(with("s3cret")?.client_credentials("jobs:run"))?;
+    /// assert_eq!((token.scope(), token.refresh_token()), (Some("jobs:run"), None));
+    /// let error = block_on(with("guessed")?.client_credentials("jobs:run")).unwrap_err();
+    /// assert_eq!(error.server_error(), Some("invalid_client"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`OAuthError::Refused`] if the server says no, [`OAuthError::InvalidRequest`] for a parameter that this crate sets itself,
     /// [`OAuthError::InvalidAnswer`], [`OAuthError::Unsupported`] if the server has no token endpoint, [`OAuthError::Unreachable`].

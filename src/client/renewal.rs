@@ -24,6 +24,36 @@ impl Client {
     ///
     /// [`ApiClient`](crate::client::ApiClient) does this by itself, ahead of time.
     ///
+    /// ```
+    /// # use futures_executor::block_on;
+    /// # use http::Request;
+    /// # use scopegate::ClientAuth;
+    /// # use scopegate::client::{Callback, Client, Registration};
+    /// # use scopegate::testing::{TestClient, TestIssuer};
+    /// # let issuer = TestIssuer::new("https://id.example.com");
+    /// # let back = "https://app.example.com/authorize";
+    /// # issuer.register_client(TestClient::confidential("app", "s3cret").redirect_uri(back));
+    /// # let registration = Registration::discover("https://id.example.com", ClientAuth::basic("app", "s3cret"));
+    /// # let client = Client::new("example", registration.scope("openid").fetch(issuer.fetch()))?;
+    /// # let redirect = block_on(client.authorize_redirect(back))?;
+    /// # let cookie = redirect.cookies()[0].to_str()?.split(';').next().unwrap_or_default();
+    /// # let back = issuer.sign_in(redirect.location(), "alice");
+    /// # let request = Request::get(back.url()).header("cookie", cookie).body(())?;
+    /// let login = block_on(client.callback(&Callback::of(&request)))?;
+    /// let renewed = block_on(client.renew(login.token()))?;
+    /// assert_ne!(renewed.access_token(), login.token().access_token());
+    /// assert_eq!(renewed.subject(), Some("alice"));
+    ///
+    /// // Another request of the user that has the tokens before gets the same new ones.
+    /// assert_eq!(block_on(client.renew(login.token()))?, renewed);
+    ///
+    /// // What was revoked is not renewed.
+    /// block_on(client.revoke(&renewed))?;
+    /// let error = block_on(client.renew(&renewed)).unwrap_err();
+    /// assert_eq!(error.server_error(), Some("invalid_grant"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`OAuthError::TokenExpired`] if there is no refresh token; [`OAuthError::Refused`] if the server says no: with `invalid_grant` the user
     /// has to log in again, and the answer stands for 60 s; [`OAuthError::InvalidIdToken`] for an ID token that is not good, or of another

@@ -1,7 +1,6 @@
 //! Giving tokens back (RFC 7009).
 
-use crate::client::error::OAuthError;
-use crate::client::error::Stage;
+use crate::client::error::{OAuthError, Stage};
 use crate::client::exchange::{member, post};
 use crate::client::registered::Client;
 use crate::client::server::{At, needed};
@@ -13,6 +12,29 @@ impl Client {
     ///
     /// All of them are tried, whatever comes of one. A token that the server does not know counts as revoked (s2.2). An access token that is
     /// a JWT may be believed by APIs until it ends all the same.
+    ///
+    /// ```
+    /// # use futures_executor::block_on;
+    /// # use http::Request;
+    /// # use scopegate::ClientAuth;
+    /// # use scopegate::client::{Callback, Client, Registration};
+    /// # use scopegate::testing::{TestClient, TestIssuer};
+    /// # let issuer = TestIssuer::new("https://id.example.com");
+    /// # let back = "https://app.example.com/authorize";
+    /// # issuer.register_client(TestClient::confidential("app", "s3cret").redirect_uri(back));
+    /// # let registration = Registration::discover("https://id.example.com", ClientAuth::basic("app", "s3cret"));
+    /// # let client = Client::new("example", registration.scope("openid").fetch(issuer.fetch()))?;
+    /// # let redirect = block_on(client.authorize_redirect(back))?;
+    /// # let cookie = redirect.cookies()[0].to_str()?.split(';').next().unwrap_or_default();
+    /// # let back = issuer.sign_in(redirect.location(), "alice");
+    /// # let request = Request::get(back.url()).header("cookie", cookie).body(())?;
+    /// // GET /logout
+    /// let login = block_on(client.callback(&Callback::of(&request)))?;
+    /// block_on(client.revoke(login.token()))?;
+    /// let error = block_on(client.renew(login.token())).unwrap_err();
+    /// assert_eq!(error.server_error(), Some("invalid_grant"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// That of the first that could not be revoked: [`OAuthError::Refused`] if the server says no, but `unsupported_token_type` for an access

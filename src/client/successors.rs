@@ -41,7 +41,7 @@ type Digest = [u8; 32];
 
 enum Entry {
     UnderWay(UnderWay<Outcome>),
-    Ended { outcome: Outcome, at: Duration },
+    Ended { outcome: Box<Outcome>, at: Duration },
 }
 
 /// What whoever wants a set renewed has to do.
@@ -71,16 +71,16 @@ impl Successors {
             let Some(digest) = digest(&token) else { return Joined::Ended(Err(OAuthError::TokenExpired)) };
             match table.entries.get(&digest) {
                 Some(Entry::UnderWay(waiting)) if !waiting.is_lost() => return Joined::Waiting(waiting.clone()),
-                Some(Entry::Ended { outcome: Ok(successor), .. })
-                    if successor.access_token() != token.access_token() =>
-                {
-                    if !successor.is_expired(now, Duration::ZERO) {
+                Some(Entry::Ended { outcome, .. }) => match &**outcome {
+                    Err(error) => return Joined::Ended(Err(error.clone())),
+                    // The caller has it already, and wants another.
+                    Ok(successor) if successor.access_token() == token.access_token() => break,
+                    Ok(successor) if !successor.is_expired(now, Duration::ZERO) => {
                         return Joined::Ended(Ok(successor.clone()));
                     }
-                    token = successor.clone();
-                }
-                Some(Entry::Ended { outcome: Err(error), .. }) => return Joined::Ended(Err(error.clone())),
-                Some(Entry::UnderWay(_) | Entry::Ended { .. }) | None => break,
+                    Ok(successor) => token = successor.clone(),
+                },
+                Some(Entry::UnderWay(_)) | None => break,
             }
         }
         let Some(digest) = digest(&token) else { return Joined::Ended(Err(OAuthError::TokenExpired)) };
@@ -103,7 +103,7 @@ impl Successors {
         };
         if is_final {
             let at = now.uptime();
-            table.entries.insert(digest, Entry::Ended { outcome: outcome.clone(), at });
+            table.entries.insert(digest, Entry::Ended { outcome: Box::new(outcome.clone()), at });
             table.ended.push_back((digest, at));
         }
         table.forget_old(now.uptime());
@@ -114,7 +114,8 @@ impl Successors {
         let mut table = self.table();
         let mut found: Vec<TokenSet> = Vec::new();
         while let Some(digest) = digest(found.last().unwrap_or(token))
-            && let Some(Entry::Ended { outcome: Ok(successor), .. }) = table.entries.get(&digest)
+            && let Some(Entry::Ended { outcome, .. }) = table.entries.get(&digest)
+            && let Ok(successor) = &**outcome
         {
             found.push(successor.clone());
             table.entries.remove(&digest);

@@ -3,8 +3,12 @@
 //! `src/manual/login-tables.md` lists the behaviours and attacks with the tests that hold them. An answer that is taken has a refused twin
 //! which differs from it in one thing.
 
+mod api;
 mod environment;
 mod flow;
 mod logout;
+mod renewal;
+mod renewal_at_issuer;
 mod state;
+mod token_server;
 mod world;

@@ -126,9 +126,9 @@ impl ApiClient {
     /// them, at most servers, the means to renew them again.
     ///
     /// The call that caused the renewal waits for the callback, and fails with [`OAuthError::Store`] if that fails. It runs on a thread of
-    /// the client's, and to its end though the caller has gone; it should not block. When it has failed, the new tokens are kept here all
-    /// the same ([`token`](Self::token)), and the next call runs the callback again before anything else. Another API client that is made
-    /// of the tokens before, within 60 s, has them saved by its own callback.
+    /// the client's, and to its end though the caller has gone; it must not block, nor wait for a call of this very API client, which waits
+    /// for it. When it has failed, the new tokens are kept here all the same ([`token`](Self::token)), and the next call runs the callback
+    /// again before anything else. Another API client that is made of the tokens before, within 60 s, has them saved by its own callback.
     ///
     /// It is not called for a token of the program's own.
     ///
@@ -182,37 +182,31 @@ impl ApiClient {
     }
 
     /// A GET request for this path.
-    #[must_use]
     pub fn get(&self, path: &str) -> ApiRequest {
         self.request(Method::GET, path)
     }
 
     /// A POST request to this path.
-    #[must_use]
     pub fn post(&self, path: &str) -> ApiRequest {
         self.request(Method::POST, path)
     }
 
     /// A PUT request to this path.
-    #[must_use]
     pub fn put(&self, path: &str) -> ApiRequest {
         self.request(Method::PUT, path)
     }
 
     /// A PATCH request to this path.
-    #[must_use]
     pub fn patch(&self, path: &str) -> ApiRequest {
         self.request(Method::PATCH, path)
     }
 
     /// A DELETE request for this path.
-    #[must_use]
     pub fn delete(&self, path: &str) -> ApiRequest {
         self.request(Method::DELETE, path)
     }
 
     /// A request of any method. What is wrong with the path is said when it is sent.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> ApiRequest {
         ApiRequest::new(self.way(path), method)
     }

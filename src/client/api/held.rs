@@ -43,7 +43,7 @@ struct State {
 pub(crate) enum Next {
     Use(TokenSet),
     Wait(UnderWay<Outcome>),
-    Replace(Replacement),
+    Replace(Box<Replacement>),
     Fail(OAuthError),
 }
 
@@ -93,7 +93,7 @@ impl Held {
         let (conclusion, under_way) = under_way();
         state.under_way = Some(under_way.clone());
         let (token, unsaved) = (state.token.clone(), state.unsaved.clone());
-        Next::Replace(Replacement { token, unsaved, conclusion, under_way })
+        Next::Replace(Box::new(Replacement { token, unsaved, conclusion, under_way }))
     }
 
     /// Puts another in its place. What it came in place of is kept until it [is saved](Self::saved).

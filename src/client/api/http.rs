@@ -27,6 +27,8 @@ impl Setup {
             Some(builder) => builder(),
             None => reqwest::Client::builder()
                 .user_agent(concat!("scopegate/", env!("CARGO_PKG_VERSION")))
+                // One of the environment's would see what goes over plain HTTP.
+                .no_proxy()
                 .connect_timeout(Duration::from_secs(10))
                 .read_timeout(Duration::from_secs(30)),
         }

@@ -7,8 +7,8 @@ impl Registration {
     /// The HTTP client that calls the API: proxies, timeouts, certificates and whatever else `reqwest` lets a program set. It is made at the
     /// first call, and shared by all [`ApiClient`](crate::client::ApiClient)s of the client.
     ///
-    /// By default it takes up to 10 s to connect and to 30 s for each piece of an answer. Its redirect policy is always this crate's: see
-    /// [`ApiClient`](crate::client::ApiClient).
+    /// By default it minds no proxy in the environment, takes up to 10 s to connect, and waits up to 30 s for each piece of an answer. Its
+    /// redirect policy is always this crate's: see [`ApiClient`](crate::client::ApiClient).
     ///
     /// ```
     /// use std::time::Duration;

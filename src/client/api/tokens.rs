@@ -33,7 +33,7 @@ impl Tokens {
         };
         // Whoever waits may go away; the tokens that come are saved all the same.
         let (tokens, under_way) = (self.clone(), replacement.under_way.clone());
-        self.client.0.worker.start(Box::pin(async move { tokens.replace(replacement).await }))?;
+        self.client.0.worker.start(Box::pin(async move { tokens.replace(*replacement).await }))?;
         under_way.outcome().await?
     }
 
