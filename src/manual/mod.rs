@@ -14,6 +14,9 @@ pub mod testing {}
 #[doc = include_str!("howto/issuers.md")]
 pub mod issuers {}
 
+#[doc = include_str!("interop.md")]
+pub mod interop {}
+
 #[doc = include_str!("howto/introspection.md")]
 pub mod introspection {}
 
