@@ -34,7 +34,7 @@ class Authlib(Server):
     algorithms = ("RS256", "ES256")
     endpoint = "/introspect"
     asked = Asked()
-    people = Login(metadata="/.well-known/oauth-authorization-server")
+    people = Login(metadata="/.well-known/oauth-authorization-server", names_user="Alice Example")
 
     def install(self) -> None:
         if not shutil.which("openssl"):

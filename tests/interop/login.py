@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from api import AUDIENCE, Client
 from authlib_client import Desk
-from browser import Browser
 from checks import Examination, is_refused
 from processes import Process, Trouble
 from server import Application, Login, free_port
