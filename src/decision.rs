@@ -54,8 +54,16 @@ pub(crate) enum Verdict {
     /// It is good in itself, and not enough for this route.
     NotEnough(AccessToken, Once),
     Refused(Refusal),
-    /// What is needed, and what to say to whoever does not wait for it.
-    Wanted(Box<Need>, Refusal),
+    Wanted(Box<Wanted>),
+}
+
+/// What it takes to judge on.
+pub(crate) struct Wanted {
+    pub(crate) need: Need,
+    /// What to say to whoever does not wait for it.
+    pub(crate) meanwhile: Refusal,
+    /// The token's signature held just now: to be remembered before its issuer's word is waited for, and not enough without that.
+    pub(crate) proven: Option<(AccessToken, Evidence)>,
 }
 
 /// What is to be done once about a token that is good in itself.
@@ -119,7 +127,7 @@ pub(crate) enum Supply {
 enum Stop {
     Refused(Refusal),
     // Boxed, since most judgements state no need: a small result is quick to hand on.
-    Wanted(Box<Need>, Refusal),
+    Wanted(Box<Wanted>),
 }
 
 impl From<Reason> for Stop {
@@ -186,7 +194,7 @@ pub(crate) fn decide(
             if is_enough { Verdict::Accepted(good.token, once) } else { Verdict::NotEnough(good.token, once) }
         }
         Err(Stop::Refused(refusal)) => Verdict::Refused(refusal),
-        Err(Stop::Wanted(need, meanwhile)) => Verdict::Wanted(need, meanwhile),
+        Err(Stop::Wanted(wanted)) => Verdict::Wanted(wanted),
     }
 }
 
@@ -266,7 +274,7 @@ impl Asking<'_> {
             if let Err(reason) = issuer.rules.time(proven.token.get().stated(), now) {
                 return Some(Err(reason.into()));
             }
-            proven.lasts(now).then(|| self.after_proof(issuer, proven.token.hand_out()))
+            proven.lasts(now).then(|| self.after_proof(issuer, proven.token.hand_out(), None))
         })
     }
 
@@ -305,16 +313,21 @@ impl Asking<'_> {
         let token = AccessToken::new(accepted, &issuer.rules);
         let lasts = issuer.rules.life_left(token.stated(), now);
         let evidence = Evidence { issuer: issuer.number, witness, lasts };
-        self.after_proof(issuer, token).map(|good| (good, Some(evidence)))
+        self.after_proof(issuer, token, Some(evidence)).map(|good| (good, Some(evidence)))
     }
 
-    /// Judges a token whose signature holds.
-    fn after_proof(&self, issuer: &TrustedIssuer, token: AccessToken) -> Result<Good, Stop> {
+    /// Judges a token whose signature holds, as was found just now where there is evidence.
+    fn after_proof(
+        &self,
+        issuer: &TrustedIssuer,
+        token: AccessToken,
+        evidence: Option<Evidence>,
+    ) -> Result<Good, Stop> {
         if issuer.judged_by == JudgedBy::Keys {
             return Ok(Good { token, also: None, fading: None });
         }
         // Signed well, and perhaps revoked since: the issuer has the last word.
-        let said = self.introspected(issuer, Some(&token))?;
+        let said = self.introspected(issuer, Some(&token)).map_err(|stop| stop.with_proof(&token, evidence))?;
         if !said.token.is_of(&token) {
             return Err(Reason::MalformedClaim.into());
         }
@@ -342,11 +355,11 @@ impl Asking<'_> {
         };
         let need = || {
             let question = Question { token: TokenText::new(self.octets), proven: proven.cloned() };
-            Box::new(Need::Introspection { issuer: issuer.rules.issuer.clone(), question })
+            Need::Introspection { issuer: issuer.rules.issuer.clone(), question }
         };
         if let Some(said) = said {
             let (token, is_fading) = said?;
-            return Ok(Good { token, also: None, fading: is_fading.then(need) });
+            return Ok(Good { token, also: None, fading: is_fading.then(|| need().into()) });
         }
         let cause = match self.supply {
             Some(Supply::Unreachable(cause)) => Some(Arc::clone(cause)),
@@ -356,13 +369,25 @@ impl Asking<'_> {
         let unasked = Refusal { reason: Reason::IntrospectionUnavailable, cause, retry_after };
         Err(match self.supply {
             // An answer that is good no more was forgotten on its way: the issuer may think otherwise by now.
-            None | Some(Supply::LookAgain | Supply::Fetched | Supply::Answered(_)) => Stop::Wanted(need(), unasked),
+            None | Some(Supply::LookAgain | Supply::Fetched | Supply::Answered(_)) => Stop::wanted(need(), unasked),
             Some(Supply::BudgetSpent | Supply::Unreachable(_)) => Stop::Refused(unasked),
         })
     }
 }
 
 impl Stop {
+    fn wanted(need: Need, meanwhile: Refusal) -> Self {
+        Self::Wanted(Wanted { need, meanwhile, proven: None }.into())
+    }
+
+    /// What was found out before it came to this is not found out again.
+    fn with_proof(mut self, token: &AccessToken, evidence: Option<Evidence>) -> Self {
+        if let Self::Wanted(wanted) = &mut self {
+            wanted.proven = evidence.map(|evidence| (token.clone(), evidence));
+        }
+        self
+    }
+
     /// Nobody is asked about a token that has expired by its own word.
     fn unless_expired(self, token: &Unverified<'_>, leeway: Duration, now: Timestamp) -> Self {
         match self {
@@ -425,7 +450,7 @@ impl Trusted {
                 let wait = if matches!(supply, Some(Supply::Unreachable(_))) { LATER } else { SOON };
                 let unresolved = unavailable(supply, None, wait);
                 Err(match supply {
-                    None => Stop::Wanted(Need::Issuer { name: hint.issuer().into() }.into(), unresolved),
+                    None => Stop::wanted(Need::Issuer { name: hint.issuer().into() }, unresolved),
                     Some(_) => Stop::Refused(unresolved),
                 })
             }

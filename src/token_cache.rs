@@ -6,7 +6,8 @@
 //!    was judged.
 //! 4. It is as old as its proof, by whichever clock says longer, and ends with the token at the latest; the token's own times are judged
 //!    each time besides.
-//! 5. Nothing enters that was not accepted, so that junk never makes a good token leave.
+//! 5. Nothing enters whose signature and claims did not hold, so that junk never makes a good token leave. One of which its issuer has
+//!    the last word enters before that word has come: it says nothing of the proof, and is asked each time.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;

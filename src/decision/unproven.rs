@@ -53,7 +53,7 @@ impl Unproven<'_> {
         let barred = self.held.remote().map(|remote| remote.published.renamed_barred(self.now));
         match (self.supply, barred) {
             (None | Some(Supply::LookAgain), Some(Duration::ZERO)) if self.is_worth_asking().is_ok() => {
-                Stop::Wanted(Need::RenamedKey { issuer: self.name() }.into(), Reason::BadSignature.into())
+                Stop::wanted(Need::RenamedKey { issuer: self.name() }, Reason::BadSignature.into())
             }
             _ => Reason::BadSignature.into(),
         }
@@ -62,7 +62,7 @@ impl Unproven<'_> {
     /// States a need, unless the token is not worth a fetch.
     fn wanted(&self, need: Need, meanwhile: Refusal) -> Stop {
         match self.is_worth_asking() {
-            Ok(()) => Stop::Wanted(need.into(), meanwhile),
+            Ok(()) => Stop::wanted(need, meanwhile),
             Err(reason) => reason.into(),
         }
     }
