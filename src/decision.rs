@@ -282,7 +282,7 @@ impl Asking<'_> {
     fn signed(&self) -> Result<(Good, Option<Evidence>), Stop> {
         let Self { trusted, supply, now, .. } = *self;
         // RFC 7515 s7.1: a compact JWS with a strict header.
-        let token = Unverified::parse(self.octets)?;
+        let token = Unverified::parse_knowing(self.octets, |first| trusted.tokens.headers.find(first))?;
         // RFC 8725 s3.8: whose token it says it is; among those that are trusted.
         let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
         let (issuer, hint) = trusted.route(&token, resolved.as_deref().map(|table| &**table), supply, now)?;

@@ -558,3 +558,7 @@ impl fmt::Debug for Validator {
         f.debug_struct("Validator").field("issuers", &issuers.collect::<Vec<_>>()).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+#[path = "validator/tests.rs"]
+mod tests;
