@@ -57,7 +57,7 @@ impl Client {
         };
         let record = Record {
             kind: Kind::Login,
-            client: self.name().to_owned(),
+            client: self.0.registered.clone(),
             redirect_uri: request.redirect_uri.clone(),
             nonce,
             code_verifier,
@@ -85,22 +85,35 @@ impl Client {
     /// # Errors
     /// [`LoginError`] says why there is no login: see [`OAuthError`] for what it may be.
     pub async fn callback(&self, callback: &Callback) -> Result<Login, LoginError> {
-        let cookies = callback.param("state").map(state::forget).unwrap_or_default();
-        match self.complete(callback).await {
+        let begun = self.begun(Kind::Login, callback).await;
+        let cookies = callback.param("state").map(|state| state::forget(state, &begun)).unwrap_or_default();
+        let completed = match begun {
+            Ok(record) => self.complete(callback, record).await,
+            Err(error) => Err(error),
+        };
+        match completed {
             Ok((token, user, return_to)) => Ok(Login { token, user, return_to, cookies }),
             Err(error) => Err(LoginError::new(error, cookies)),
         }
     }
 
-    async fn complete(&self, callback: &Callback) -> Result<(TokenSet, Option<IdToken>, Option<String>), OAuthError> {
+    /// What the browser has come back from. It is over by then, also where the answer does not count.
+    pub(super) async fn begun(&self, kind: Kind, callback: &Callback) -> Result<Record, OAuthError> {
         let settings = &self.0.settings;
         let (states, now) = (&*settings.states, settings.clock.now());
         let begun = match callback.param("state") {
-            Some(state) => state::finish(states, Kind::Login, self.name(), state, callback.cookies(), now).await,
+            Some(state) => state::finish(states, kind, &self.0.registered, state, callback.cookies(), now).await,
             None => Err(OAuthError::MismatchingState),
         };
         callback.check()?;
-        let record = begun?;
+        begun
+    }
+
+    async fn complete(
+        &self,
+        callback: &Callback,
+        record: Record,
+    ) -> Result<(TokenSet, Option<IdToken>, Option<String>), OAuthError> {
         // Errors are answers too: of this server, or of nobody (RFC 9207 s2.4).
         let metadata = self.metadata().await?;
         self.check_issuer(callback, &metadata)?;
