@@ -133,7 +133,7 @@ async fn logout(State(app): State<App>, headers: HeaderMap) -> Result<Response, 
 
 /// The browser comes back from there, or just comes.
 async fn home(State(app): State<App>, headers: HeaderMap, callback: Callback) -> Result<Response, Oops> {
-    if callback.has_state() {
+    if callback.param("state").is_some() {
         let done = app.client()?.logout_callback(&callback).await?;
         return Ok((done.ended(), GoTo::to("/")).into_response());
     }

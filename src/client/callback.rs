@@ -58,18 +58,14 @@ impl Callback {
         Self { params, cookies: state::ours(headers) }
     }
 
-    /// Whether there is an answer at all, for an address that is also visited otherwise: it says which login or logout it is about.
-    #[must_use]
-    pub fn has_state(&self) -> bool {
-        self.param("state").is_some()
-    }
-
     pub(crate) fn cookies(&self) -> &[String] {
         &self.cookies
     }
 
-    /// A parameter that is there and not empty.
-    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+    /// A parameter that is there and not empty, and that nobody has verified: what some servers say once, beside the code, such as Apple's
+    /// `user`. Where there is no `state`, it is no answer at all.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
         self.params.read.iter().find(|(is, value)| is == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 

@@ -1,6 +1,5 @@
 //! Logging a user in (RFC 6749 s4.1, OpenID Connect Core 1.0 s3.1).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::authorization::{ACR_VALUES, AuthorizationRequest, ResponseMode};
@@ -170,8 +169,7 @@ impl Client {
         let settings = &self.0.settings;
         let metadata = self.metadata().await?;
         let endpoint = needed(settings, &metadata, At::UserInfo, "the server has no userinfo endpoint")?;
-        let fetch = Arc::clone(&settings.fetch);
-        let response = get(fetch, &self.0.worker, &endpoint, token.access_token()).await?;
+        let response = get(settings, &self.0.worker, &endpoint, token.access_token()).await?;
         UserInfo::read(response, self.0.judge.as_ref(), token.subject()).await
     }
 
