@@ -3,6 +3,10 @@
 //! `src/manual/login-tables.md` lists the behaviours and attacks with the tests that hold them. An answer that is taken has a refused twin
 //! which differs from it in one thing.
 
+mod codes;
 mod flow;
+mod id_token;
+mod issuers;
 mod state;
+mod userinfo;
 mod world;
