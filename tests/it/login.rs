@@ -3,6 +3,7 @@
 //! `src/manual/login-tables.md` lists the behaviours and attacks with the tests that hold them. An answer that is taken has a refused twin
 //! which differs from it in one thing.
 
+mod answers;
 mod codes;
 mod flow;
 mod id_token;
