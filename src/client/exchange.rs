@@ -162,10 +162,15 @@ async fn credential(settings: &Arc<Settings>, held: Held) -> Result<Credential, 
         .unwrap_or_else(|_| Err(FetchError::NoClientSecret { source: cause("the callback has not come back in time") }))
 }
 
-/// 200 or 201 and JSON is an answer, 400 or 401 and `error` is a refusal (RFC 6749 s5.2), and anything else is trouble.
+/// 200 or 201 and JSON is an answer, 400 or 401 and `error` is a refusal (RFC 6749 s5.2), and anything else is trouble. Some servers refuse
+/// under 200: what names an error is never an answer.
 fn judge_answer(response: Response<Bytes>, stage: Stage, settings: &Settings) -> Result<Bytes, OAuthError> {
     let status = response.status();
-    if status.is_client_error() && response.body().len() <= LIMITS.body {
+    // RFC 7009 s2.2: whoever revokes reads no body.
+    if stage == Stage::Revocation && status == StatusCode::OK {
+        return Ok(Bytes::new());
+    }
+    if (status.is_client_error() || status.is_success()) && response.body().len() <= LIMITS.body {
         let (mut error, mut description) = (None, None);
         let read = json::object(response.body(), ERROR_LIMITS, |name, value| match (name, value) {
             ("error", Value::String(text)) => error = Some(text.decoded().into_owned()),
@@ -176,11 +181,8 @@ fn judge_answer(response: Response<Bytes>, stage: Stage, settings: &Settings) ->
             return Err(refused(stage, &error, description.as_deref()));
         }
     }
-    // RFC 7009 s2.2: whoever revokes reads no body. RFC 9126 s2.2: 201.
-    if stage == Stage::Revocation && status == StatusCode::OK {
-        return Ok(Bytes::new());
-    }
     let mut response = response;
+    // RFC 9126 s2.2.
     if stage == Stage::PushedRequest && status == StatusCode::CREATED {
         *response.status_mut() = StatusCode::OK;
     }

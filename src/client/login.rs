@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use crate::client::authorization::{ACR_VALUES, AuthorizationRequest, ResponseMode};
 use crate::client::callback::Callback;
 use crate::client::error::{LoginError, OAuthError, Stage, refused};
@@ -84,8 +86,7 @@ impl Client {
     /// # Errors
     /// [`LoginError`] says why there is no login: see [`OAuthError`] for what it may be.
     pub async fn callback(&self, callback: &Callback) -> Result<Login, LoginError> {
-        let begun = self.begun(Kind::Login, callback).await;
-        let cookies = callback.param("state").map(|state| state::forget(state, &begun)).unwrap_or_default();
+        let (begun, cookies) = self.begun(Kind::Login, callback).await;
         let completed = match begun {
             Ok(record) => self.complete(callback, record).await,
             Err(error) => Err(error),
@@ -96,16 +97,23 @@ impl Client {
         }
     }
 
-    /// What the browser has come back from. It is over by then, also where the answer does not count.
-    pub(super) async fn begun(&self, kind: Kind, callback: &Callback) -> Result<Record, OAuthError> {
+    /// What the browser has come back from, and what ends it there. It is over by then, also where the answer does not count.
+    pub(super) async fn begun(
+        &self,
+        kind: Kind,
+        callback: &Callback,
+    ) -> (Result<Record, OAuthError>, Vec<HeaderValue>) {
         let settings = &self.0.settings;
         let (states, now) = (&*settings.states, settings.clock.now());
-        let begun = match callback.param("state") {
-            Some(state) => state::finish(states, kind, &self.0.registered, state, callback.cookies(), now).await,
-            None => Err(OAuthError::MismatchingState),
+        let (begun, cookies) = match callback.param("state") {
+            Some(state) => {
+                let begun = state::finish(states, kind, &self.0.registered, state, callback.cookies(), now).await;
+                let cookies = state::forget(state, &begun);
+                (begun, cookies)
+            }
+            None => (Err(OAuthError::MismatchingState), Vec::new()),
         };
-        callback.check()?;
-        begun
+        (callback.check().and(begun), cookies)
     }
 
     async fn complete(

@@ -217,8 +217,7 @@ impl Client {
     /// [`OAuthError::MismatchingState`] if this browser was sent to no logout that has not come back, which is no reason to alarm the user:
     /// he may have come by the browser's history. [`OAuthError::MalformedResponse`], [`OAuthError::Store`].
     pub async fn logout_callback(&self, callback: &Callback) -> Result<LoggedOut, LoginError> {
-        let begun = self.begun(Kind::Logout, callback).await;
-        let cookies = callback.param("state").map(|state| state::forget(state, &begun)).unwrap_or_default();
+        let (begun, cookies) = self.begun(Kind::Logout, callback).await;
         match begun {
             Ok(record) => Ok(LoggedOut { return_to: record.return_to, cookies }),
             Err(error) => Err(LoginError::new(error, cookies)),

@@ -70,7 +70,10 @@ impl Unproven<'_> {
     /// A stranger's token or an expired one causes no fetch.
     fn is_worth_asking(&self) -> Result<(), Reason> {
         let rules = &self.issuer.rules;
-        let hint = Hint::read(self.token)?;
+        let hint = Hint::read_without_end(self.token)?;
+        if rules.demands_end() && !hint.has_end() {
+            return Err(Reason::MissingClaim);
+        }
         if !hint.names(rules.issuer.as_str()) {
             return Err(Reason::UntrustedIssuer);
         }

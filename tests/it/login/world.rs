@@ -10,8 +10,9 @@ use futures_executor::block_on;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use scopegate::client::{AuthorizationRequest, Callback, Client, Login, LoginError, OAuthError, Registration};
-use scopegate::testing::{TestClient, TestClock, TestIssuer, TestRedirect, TestToken};
+use scopegate::testing::{Endpoint, Fault, TestClient, TestClock, TestIssuer, TestRedirect, TestToken};
 use scopegate::{Algorithm, ClientAuth, Fetch, FetchLimits, Fetching};
+use serde_json::json;
 
 pub(super) const ISSUER: &str = "https://id.example.com";
 pub(super) const BACK: &str = "https://app.example.com/authorize";
@@ -258,4 +259,33 @@ pub(super) fn server_error(result: &Result<Login, LoginError>) -> Option<&str> {
 /// Whose login it is.
 pub(super) fn whose(result: &Result<Login, LoginError>) -> &str {
     result.as_ref().unwrap().user().unwrap().subject()
+}
+
+impl World {
+    /// Answers the next exchange of a code with exactly this.
+    pub(super) fn next_token_answer(&self, body: impl Into<String>) {
+        self.issuer.script(Fault::body(body).at(Endpoint::Token).times(1));
+    }
+
+    /// What a good exchange brought, in the place of the next one's answer.
+    pub(super) fn bring_again(&self, login: &Login) {
+        let token = login.token();
+        let answer = json!({
+            "access_token": token.access_token(),
+            "token_type": "Bearer",
+            "expires_in": 300,
+            "id_token": token.id_token(),
+        });
+        self.next_token_answer(answer.to_string());
+    }
+}
+
+/// Why an ID token was refused: the problem, or the judge's reason.
+pub(super) fn why(result: Result<Login, OAuthError>) -> String {
+    match result {
+        Ok(_) => "accepted".to_owned(),
+        Err(OAuthError::InvalidIdToken { reason: Some(reason), .. }) => format!("{reason:?}"),
+        Err(OAuthError::InvalidIdToken { problem, .. }) => problem.to_owned(),
+        Err(other) => other.label().to_owned(),
+    }
 }

@@ -203,7 +203,7 @@ fn what_cannot_be_asked_is_refused_before_anybody_is() {
     ] {
         let error = world.log_out(request.clone()).unwrap_err();
         assert!(
-            matches!(&error, OAuthError::InvalidRequest { problem } if problem.contains(why)),
+            matches!(&error, OAuthError::InvalidRequest { problem, .. } if problem.contains(why)),
             "{request:?}: {error}"
         );
     }
@@ -220,7 +220,7 @@ fn a_server_that_cannot_end_its_session_is_said_to_lack_it() {
     );
     let bare = Client::new("bare", endpoints.clone()).unwrap();
     let error = block_on(bare.logout_redirect(LogoutRequest::of(login.token()))).unwrap_err();
-    assert!(matches!(error, OAuthError::Unsupported { problem } if problem.contains("end_session_endpoint")));
+    assert!(matches!(error, OAuthError::Unsupported { problem, .. } if problem.contains("end_session_endpoint")));
     let told = Client::new("told", endpoints.end_session_url("https://id.example.test/bye?a=1")).unwrap();
     let redirect = block_on(told.logout_redirect(LogoutRequest::new())).unwrap();
     assert_eq!(redirect.location(), "https://id.example.test/bye?a=1&client_id=app");
