@@ -80,3 +80,9 @@ class Authlib(Server):
         browser.type("input[name=user]", USER)
         browser.type("input[name=password]", PASSWORD)
         browser.leave_by("button[value=yes]")
+
+    def deny(self, browser: Browser) -> bool:
+        browser.type("input[name=user]", USER)
+        browser.type("input[name=password]", PASSWORD)
+        browser.leave_by("button[value=no]")
+        return True

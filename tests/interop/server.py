@@ -192,6 +192,10 @@ class Server:
         """Fills in the server's own forms, from where an application has sent the browser until it is sent back."""
         raise NotImplementedError
 
+    def deny(self, browser: Browser) -> bool:
+        """Refuses on the server's own form, and is sent back with an error; says if there is a way to."""
+        return False
+
     def log_out(self, browser: Browser) -> None:
         """Answers what the server asks of somebody who logs out, if it asks, until the browser is sent back."""
 
