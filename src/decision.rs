@@ -160,15 +160,11 @@ pub(crate) fn recall(
 ) -> Result<Recalled, Left> {
     let octets = presented.token(trusted.max_token).map_err(|_| Left::All)?;
     let asking = Asking { trusted, presented, octets, supply: None, now };
-    let (good, left) = match asking.remembered() {
-        Some(good) => (good, Left::All),
-        None => (asking.opaque().ok_or(Left::AllButProofs)?, Left::AllButProofs),
-    };
     let refused = |reason| Ok(Recalled { judged: Err(reason), fading: None });
-    let good = match good {
+    let good = match asking.known(Left::All).ok_or(Left::AllButProofs)? {
         Ok(good) => good,
         Err(Stop::Refused(refusal)) if refusal.reason != Reason::NotYetValid => return refused(refusal.reason),
-        Err(_) => return Err(left),
+        Err(_) => return Err(Left::All),
     };
     if let Err(reason) = good.is_allowed(trusted, now) {
         return refused(reason);
@@ -208,16 +204,10 @@ fn judge(
     // RFC 6750 s2: one token, and not a byte of it is read before its length is known to be sane.
     let octets = presented.token(trusted.max_token)?;
     let asking = Asking { trusted, presented, octets, supply, now };
-    let remembered = if left == Left::All { asking.remembered() } else { None };
-    let good = match remembered {
-        // Its signature was proven a while ago, and nothing has come between.
+    let good = match asking.known(left) {
         Some(good) => (good?, None),
-        None => match asking.opaque() {
-            // RFC 7662: the issuer's word.
-            Some(said) => (said?, None),
-            // RFC 9068: the issuer's signature.
-            None => asking.signed().map_err(|stop| presented.is_token().err().map_or(stop, Stop::from))?,
-        },
+        // RFC 9068: the issuer's signature.
+        None => asking.signed().map_err(|stop| presented.is_token().err().map_or(stop, Stop::from))?,
     };
     good.0.is_allowed(trusted, now)?;
     Ok(good)
@@ -255,6 +245,18 @@ struct Asking<'j> {
 }
 
 impl Asking<'_> {
+    /// Judges a token without looking into it, where that can be done.
+    #[inline(always)]
+    fn known(&self, left: Left) -> Option<Result<Good, Stop>> {
+        // Its signature was proven a while ago, and nothing has come between.
+        let remembered = if left == Left::All { self.remembered() } else { None };
+        match remembered {
+            Some(good) => Some(good),
+            // RFC 7662: the issuer's word.
+            None => self.opaque(),
+        }
+    }
+
     /// Judges a token by its issuer's word alone, where it is one that does not say whose it is.
     fn opaque(&self) -> Option<Result<Good, Stop>> {
         let place = self.trusted.opaque.route(self.octets)?;

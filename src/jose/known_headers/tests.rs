@@ -89,3 +89,18 @@ fn what_comes_once_seldom_takes_the_place_of_what_is_known_and_what_comes_often_
     (0..SELDOM).for_each(|_| known.keep(numbered(7).as_bytes()));
     assert!(is_known(&7));
 }
+
+#[test]
+fn threads_that_keep_and_find_at_once_find_what_reading_says() {
+    let known = KnownHeaders::default();
+    let work = |offset: usize| {
+        for round in 0..2_000 {
+            let token = numbered((round * 7 + offset) % 9);
+            let [with, without] = parsed(token.as_bytes(), &known);
+            assert_eq!(with, without);
+            known.keep(token.as_bytes());
+            assert!(known.count() <= AT_MOST);
+        }
+    };
+    std::thread::scope(|scope| (0..3).for_each(|offset| drop(scope.spawn(move || work(offset)))));
+}
