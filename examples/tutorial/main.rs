@@ -133,7 +133,7 @@ async fn logout(State(app): State<App>, headers: HeaderMap) -> Result<Response, 
 
 /// The browser comes back from there, or just comes.
 async fn home(State(app): State<App>, headers: HeaderMap, callback: Callback) -> Result<Response, Oops> {
-    if callback.has_state() {
+    if callback.param("state").is_some() {
         let done = app.client()?.logout_callback(&callback).await?;
         return Ok((done.ended(), GoTo::to("/")).into_response());
     }
@@ -148,7 +148,10 @@ async fn backchannel_logout(State(app): State<App>, headers: HeaderMap, body: By
     let client = app.client()?;
     let token = match client.logout_token(&headers, &body).await {
         Ok(token) => token,
-        Err(error) => return Ok(LogoutToken::refusal(&error).map(Body::from)),
+        Err(error) => {
+            eprintln!("tutorial: a logout token was refused: {error}");
+            return Ok(LogoutToken::refusal(&error).map(Body::from));
+        }
     };
     app.sessions.end_those_of(&token);
     if let Some(validator) = app.oauth.resource_server() {

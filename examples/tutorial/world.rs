@@ -36,9 +36,9 @@ fn own_issuer(own_url: &str) -> Result<TestIssuer, Failure> {
     let issuer = TestIssuer::on_loopback()?;
     issuer.register_client(
         TestClient::confidential("tutorial", "tutorial")
-            .redirect_uri(&format!("{own_url}/authorize"))
-            .post_logout_redirect_uri(&format!("{own_url}/"))
-            .backchannel_logout_uri(&format!("{own_url}/backchannel-logout")),
+            .redirect_uri(format!("{own_url}/authorize"))
+            .post_logout_redirect_uri(format!("{own_url}/"))
+            .backchannel_logout_uri(format!("{own_url}/backchannel-logout")),
     );
     issuer.add_user(TestUser::new("alice").name("Alice Adams").email("alice@example.com"));
     Ok(issuer)

@@ -19,12 +19,18 @@ pub(crate) struct Hint<'t> {
     found: Found,
     issuer: Word,
     /// Milliseconds since 1970.
-    expires_at: i64,
+    expires_at: Option<i64>,
 }
 
 impl<'t> Hint<'t> {
     /// Reads the payload as claims are read, and minds the two alone.
     pub(crate) fn read(token: &'t Unverified<'t>) -> Result<Self, Reason> {
+        let hint = Self::read_without_end(token)?;
+        if hint.has_end() { Ok(hint) } else { Err(Reason::MissingClaim) }
+    }
+
+    /// The same of a token that need not say when it expires, as answers of the userinfo endpoint do not.
+    pub(crate) fn read_without_end(token: &'t Unverified<'t>) -> Result<Self, Reason> {
         let payload = base64url::decode(token.payload).ok_or(Reason::Malformed)?;
         let mut is_wrong = false;
         let found = Found::read(payload, &ClaimNames::default(), |name, claims| match name {
@@ -32,10 +38,11 @@ impl<'t> Hint<'t> {
             b"exp" => is_wrong |= claims.expires_at.is_none(),
             _ => {}
         })?;
-        match (found.claims.issuer, found.claims.expires_at) {
+        let expires_at = found.claims.expires_at;
+        match found.claims.issuer {
             _ if is_wrong => Err(Reason::MalformedClaim),
-            (Some(issuer), Some(expires_at)) => Ok(Self { token, found, issuer, expires_at }),
-            _ => Err(Reason::MissingClaim),
+            Some(issuer) => Ok(Self { token, found, issuer, expires_at }),
+            None => Err(Reason::MissingClaim),
         }
     }
 
@@ -45,6 +52,11 @@ impl<'t> Hint<'t> {
             return Err(Reason::BadSignature);
         }
         self.found.and_named(names)?.into_claims()
+    }
+
+    /// Whether the token says when it expires.
+    pub(crate) const fn has_end(&self) -> bool {
+        self.expires_at.is_some()
     }
 
     /// The issuer that the token names, believed by nobody yet.
@@ -59,7 +71,7 @@ impl<'t> Hint<'t> {
 
     /// Whether the token would be refused as expired, however it is signed.
     pub(crate) fn is_expired(&self, now: Timestamp, leeway: Duration) -> bool {
-        numeric_date::has_expired(self.expires_at, leeway, now)
+        self.expires_at.is_some_and(|expires_at| numeric_date::has_expired(expires_at, leeway, now))
     }
 }
 

@@ -206,6 +206,16 @@ impl Rules {
         }
     }
 
+    /// Whether a token must say when it expires. An answer of the userinfo endpoint need not, nor a logout token of old; what else is made
+    /// out to a client has to, which is judged where it is.
+    #[cfg_attr(not(feature = "client"), expect(clippy::unused_self, reason = "its twin looks at the rules"))]
+    pub(crate) const fn demands_end(&self) -> bool {
+        #[cfg(feature = "client")]
+        return !self.for_a_client;
+        #[cfg(not(feature = "client"))]
+        true
+    }
+
     /// RFC 7519 s4.1.4 to s4.1.6: valid while now < exp + leeway, from nbf - leeway, and not made in the future.
     pub(crate) fn time(&self, claims: &Claims, now: Timestamp) -> Result<(), Reason> {
         #[cfg(feature = "testing")]
@@ -217,9 +227,7 @@ impl Rules {
             Some(_) => {}
             #[cfg(feature = "testing")]
             None if self.left_out.expiry => {}
-            // An answer of the userinfo endpoint has none; of the others it is demanded where they are judged further.
-            #[cfg(feature = "client")]
-            None if self.for_a_client => {}
+            None if !self.demands_end() => {}
             None => return Err(Reason::MissingClaim),
         }
         self.not_ahead(claims, now)

@@ -123,7 +123,7 @@ impl AuthorizationRequest {
         self
     }
 
-    /// Any other parameter. Those that this crate sets itself cannot be set so.
+    /// Any other parameter. Those that this crate sets itself cannot be set so, and none twice.
     #[must_use]
     pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.params.push((name.into(), value.into()));
@@ -135,6 +135,10 @@ impl AuthorizationRequest {
         let invalid = |problem| Err(OAuthError::InvalidRequest { problem });
         if self.params.iter().any(|(name, _)| is_ours(name)) {
             return invalid("a parameter that this crate sets itself was given as another one");
+        }
+        let demands_acr = !self.acr.is_empty() && self.params.iter().any(|(name, _)| name == ACR_VALUES);
+        if demands_acr || twice(&self.params).is_some() {
+            return invalid("a parameter was given twice");
         }
         if self.return_to.as_deref().is_some_and(|path| !is_local(path)) {
             return invalid("return_to is not a path of this program");
@@ -155,9 +159,12 @@ impl From<String> for AuthorizationRequest {
     }
 }
 
+/// Of what kind the user's login is to be: demanded, or asked for as a parameter like others.
+pub(crate) const ACR_VALUES: &str = "acr_values";
+
 /// Parameters that decide what the answer is worth.
 pub(crate) fn is_ours(name: &str) -> bool {
-    const OURS: [&str; 16] = [
+    const OURS: [&str; 20] = [
         "response_type",
         "client_id",
         "redirect_uri",
@@ -174,13 +181,25 @@ pub(crate) fn is_ours(name: &str) -> bool {
         "client_secret",
         "client_assertion",
         "client_assertion_type",
+        "grant_type",
+        "code",
+        "code_verifier",
+        "refresh_token",
     ];
     OURS.contains(&name)
 }
 
+/// A name that stands there twice, which no server takes (RFC 6749 s3.1 and s3.2).
+pub(crate) fn twice(params: &[(String, String)]) -> Option<&str> {
+    let before = |at: usize, name: &str| params.iter().take(at).any(|(before, _)| before == name);
+    params.iter().enumerate().find(|(at, (name, _))| before(*at, name)).map(|(_, (name, _))| name.as_str())
+}
+
 /// Whether a browser that is sent there stays at this host: browsers take `//`, `/\` and what follows a tab or a line end for a host.
+/// No URL has quotes and angle brackets (RFC 3986 s2), which are of use in a page alone, to whoever wants to break out of its markup.
 pub(crate) fn is_local(path: &str) -> bool {
-    let is_plain = path.len() <= 2048 && path.bytes().all(|byte| matches!(byte, 0x21..=0x7E) && byte != b'\\');
+    let fits = |byte| matches!(byte, 0x21..=0x7E) && !b"\"<>\\".contains(&byte);
+    let is_plain = path.len() <= 2048 && path.bytes().all(fits);
     is_plain && path.starts_with('/') && !path.starts_with("//")
 }
 
@@ -205,6 +224,8 @@ mod tests {
             "https://evil.test",
             "javascript:alert(1)",
             "/caf\u{e9}",
+            "/\"onload=",
+            "/<script>",
             " /",
         ];
         for foreign in foreign {

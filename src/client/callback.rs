@@ -23,8 +23,15 @@ const LONGEST: usize = 32 * 1024;
 /// ```
 #[derive(Clone)]
 pub struct Callback {
-    params: Result<Vec<(String, String)>, &'static str>,
+    params: Params,
     cookies: Vec<String>,
+}
+
+/// Those that could be read, and why they do not count.
+#[derive(Clone, Default)]
+pub(crate) struct Params {
+    read: Vec<(String, String)>,
+    problem: Option<&'static str>,
 }
 
 impl Callback {
@@ -47,57 +54,70 @@ impl Callback {
             let essence = kind.split(';').next().unwrap_or_default().trim();
             !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
         });
-        let params = if is_other { Err("it is not a form") } else { params(body) };
+        let params = if is_other { Params::unreadable("it is not a form") } else { params(body) };
         Self { params, cookies: state::ours(headers) }
-    }
-
-    /// Whether there is an answer at all, for an address that is also visited otherwise: it says which login or logout it is about.
-    #[must_use]
-    pub fn has_state(&self) -> bool {
-        self.param("state").is_some()
     }
 
     pub(crate) fn cookies(&self) -> &[String] {
         &self.cookies
     }
 
-    /// A parameter that is there and not empty.
-    pub(crate) fn param(&self, name: &str) -> Option<&str> {
-        let params = self.params.as_ref().ok()?;
-        params.iter().find(|(is, value)| is == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    /// A parameter that is there and not empty, and that nobody has verified: what some servers say once, beside the code, such as Apple's
+    /// `user`. Where there is no `state`, it is no answer at all.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.read.iter().find(|(is, value)| is == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    /// Whether the parameters could be read.
-    pub(crate) fn check(&self) -> Result<(), OAuthError> {
-        match &self.params {
-            Ok(_) => Ok(()),
-            Err(problem) => Err(OAuthError::MalformedResponse { problem }),
+    /// Whether the parameters count. Where they do not, `state` may still say whose login it is that they end.
+    pub(crate) const fn check(&self) -> Result<(), OAuthError> {
+        match self.params.problem {
+            None => Ok(()),
+            Some(problem) => Err(OAuthError::MalformedResponse { problem }),
         }
     }
 }
 
 impl fmt::Debug for Callback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Result<Vec<_>, _> =
-            self.params.as_ref().map(|params| params.iter().map(|(name, _)| name.as_str()).collect());
-        f.debug_struct("Callback").field("params", &names).finish_non_exhaustive()
+        let names: Vec<_> = self.params.read.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Callback")
+            .field("params", &names)
+            .field("problem", &self.params.problem)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Params {
+    /// All of them, if they count.
+    pub(crate) fn all(self) -> Result<Vec<(String, String)>, &'static str> {
+        self.problem.map_or(Ok(self.read), Err)
+    }
+
+    fn unreadable(problem: &'static str) -> Self {
+        Self { problem: Some(problem), ..Self::default() }
     }
 }
 
 /// RFC 6749 s3.1: no parameter stands there twice.
-pub(crate) fn params(encoded: &[u8]) -> Result<Vec<(String, String)>, &'static str> {
+pub(crate) fn params(encoded: &[u8]) -> Params {
     if encoded.len() > LONGEST {
-        return Err("it is longer than 32 KiB");
+        return Params::unreadable("it is longer than 32 KiB");
     }
-    let mut params: Vec<(String, String)> = Vec::new();
+    let mut params = Params::default();
     for (name, value) in form_urlencoded::parse(encoded) {
-        if params.len() == 64 {
-            return Err("it has more than 64 parameters");
+        if params.read.len() == 64 {
+            return Params::unreadable("it has more than 64 parameters");
         }
-        if params.iter().any(|(before, _)| *before == *name) {
-            return Err("a parameter stands in it twice (RFC 6749 s3.1)");
+        if params.read.iter().any(|(before, _)| *before == *name) {
+            params.problem = Some("a parameter stands in it twice (RFC 6749 s3.1)");
+            if name == "state" {
+                // It cannot be told which of the two is meant.
+                return Params { read: Vec::new(), ..params };
+            }
+        } else {
+            params.read.push((name.into_owned(), value.into_owned()));
         }
-        params.push((name.into_owned(), value.into_owned()));
     }
-    Ok(params)
+    params
 }

@@ -42,18 +42,21 @@ pub enum OAuthError {
     MissingCode,
     /// The answer cannot be read: a parameter stands in it twice, or it is too long.
     #[error("malformed_response: {problem}")]
+    #[non_exhaustive]
     MalformedResponse {
         /// What is wrong with it.
         problem: &'static str,
     },
     /// The answer comes from another server than the one that was asked (RFC 9207 s2.4).
     #[error("mismatching_issuer: {problem}")]
+    #[non_exhaustive]
     MismatchingIssuer {
         /// What is wrong with it.
         problem: &'static str,
     },
     /// The server said no.
     #[error("{error}: the server refused at its {stage:?} endpoint{}", .description.as_deref().map(|text| format!(": {text}")).unwrap_or_default())]
+    #[non_exhaustive]
     Refused {
         /// Which endpoint.
         stage: Stage,
@@ -64,6 +67,7 @@ pub enum OAuthError {
     },
     /// The ID token is not good (OpenID Connect Core 1.0 s3.1.3.7).
     #[error("invalid_id_token: {problem}")]
+    #[non_exhaustive]
     InvalidIdToken {
         /// What is wrong with it.
         problem: &'static str,
@@ -72,12 +76,14 @@ pub enum OAuthError {
     },
     /// What the userinfo endpoint answered is not about this user, or cannot be believed (OpenID Connect Core 1.0 s5.3).
     #[error("invalid_userinfo: {problem}")]
+    #[non_exhaustive]
     InvalidUserInfo {
         /// What is wrong with it.
         problem: &'static str,
     },
     /// A logout token is not good (OpenID Connect Back-Channel Logout 1.0 s2.6).
     #[error("invalid_logout_token: {problem}")]
+    #[non_exhaustive]
     InvalidLogoutToken {
         /// What is wrong with it.
         problem: &'static str,
@@ -86,18 +92,21 @@ pub enum OAuthError {
     },
     /// The server's answer is not what the standard says it is.
     #[error("invalid_answer: {problem}")]
+    #[non_exhaustive]
     InvalidAnswer {
         /// What is wrong with it.
         problem: &'static str,
     },
     /// The program asked for what cannot be: an address that is none, a parameter that this crate sets itself.
     #[error("invalid_request: {problem}")]
+    #[non_exhaustive]
     InvalidRequest {
         /// What is wrong with it.
         problem: &'static str,
     },
     /// The server does not have what it takes.
     #[error("unsupported: {problem}")]
+    #[non_exhaustive]
     Unsupported {
         /// What is missing.
         problem: &'static str,
@@ -149,10 +158,10 @@ impl OAuthError {
     }
 
     /// Whose fault it is, as a status: 400 for an answer that the browser brought and that is not good, 403 where the user or the server
-    /// said no, 401 where the user has to log in, 502 where the server's answer cannot be believed, 503 where it is out of reach, 500
-    /// where the program or its store is at fault.
+    /// said no, 401 where the user has to log in, 502 where the server's answer cannot be believed or it says that the fault is its own,
+    /// 503 where it is out of reach, 500 where the program, its registration or its store is at fault.
     #[must_use]
-    pub const fn status(&self) -> StatusCode {
+    pub fn status(&self) -> StatusCode {
         match self {
             Self::MismatchingState
             | Self::MissingCode
@@ -160,7 +169,17 @@ impl OAuthError {
             | Self::MismatchingIssuer { .. }
             | Self::InvalidLogoutToken { .. }
             | Self::InvalidRequest { .. } => StatusCode::BAD_REQUEST,
-            Self::Refused { .. } => StatusCode::FORBIDDEN,
+            Self::Refused { error, .. } => match error.as_str() {
+                "server_error" => StatusCode::BAD_GATEWAY,
+                "temporarily_unavailable" | "slow_down" => StatusCode::SERVICE_UNAVAILABLE,
+                // The program is at fault, and not the user (RFC 6749 s5.2).
+                "invalid_client"
+                | "unauthorized_client"
+                | "unsupported_grant_type"
+                | "unsupported_response_type"
+                | "invalid_request" => StatusCode::INTERNAL_SERVER_ERROR,
+                _ => StatusCode::FORBIDDEN,
+            },
             Self::MissingToken | Self::TokenExpired => StatusCode::UNAUTHORIZED,
             Self::InvalidIdToken { .. } | Self::InvalidUserInfo { .. } | Self::InvalidAnswer { .. } => {
                 StatusCode::BAD_GATEWAY

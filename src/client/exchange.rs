@@ -11,10 +11,12 @@ use zeroize::Zeroizing;
 
 use crate::client::error::{OAuthError, Stage, refused};
 use crate::client::registration::Settings;
+use crate::client::state::cause;
 use crate::client_auth::Credential;
 use crate::endpoint::Endpoint;
+use crate::introspection::remote::refuses_the_client;
 use crate::jose::json::{self, Duplicates, Value};
-use crate::wire::fetch::{Fetch, FetchError, FetchLimits, judge};
+use crate::wire::fetch::{FetchError, FetchLimits, judge};
 use crate::wire::form::form;
 use crate::wire::worker::Worker;
 
@@ -48,9 +50,14 @@ pub(crate) async fn post(
 ) -> Result<Bytes, OAuthError> {
     let settings = Arc::clone(settings);
     let exchange = async move {
-        let credential = credential(&settings).await?;
-        let request = request(&settings, &endpoint, &credential, &members)?;
-        settings.fetch.fetch(request, LIMITS).await.map(|response| (response, settings))
+        let credential = credential(&settings, Held::WillDo).await?;
+        let response = send(&settings, &endpoint, &credential, &members).await?;
+        // A secret that was rotated costs no login. The server has looked at nothing else by then.
+        if !(settings.auth.at_hand().is_none() && refuses_the_client(&response)) {
+            return Ok::<_, FetchError>((response, settings));
+        }
+        let credential = self::credential(&settings, Held::Refused).await?;
+        send(&settings, &endpoint, &credential, &members).await.map(|response| (response, settings))
     };
     let (response, settings) = worker.run(exchange).await??;
     judge_answer(response, stage, &settings)
@@ -58,7 +65,7 @@ pub(crate) async fn post(
 
 /// Asks for something with an access token.
 pub(crate) async fn get(
-    fetch: Arc<dyn Fetch>,
+    settings: &Arc<Settings>,
     worker: &Worker,
     endpoint: &Endpoint,
     token: &str,
@@ -70,8 +77,28 @@ pub(crate) async fn get(
     bearer.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, bearer);
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, application/jwt"));
-    let response = worker.run(async move { fetch.fetch(request, LIMITS).await }).await??;
-    Ok(response)
+    let settings = Arc::clone(settings);
+    let exchange = async move {
+        // A token may be bound to the certificate (RFC 8705 s3).
+        if settings.auth.shows_certificate() {
+            let credential = credential(&settings, Held::WillDo).await?;
+            if let Some(shown) = settings.auth.shown(&credential) {
+                request.extensions_mut().insert(shown);
+            }
+        }
+        settings.fetch.fetch(request, LIMITS).await
+    };
+    Ok(worker.run(exchange).await??)
+}
+
+async fn send(
+    settings: &Settings,
+    endpoint: &Endpoint,
+    credential: &Credential,
+    members: &Form,
+) -> Result<Response<Bytes>, FetchError> {
+    let request = request(settings, endpoint, credential, members)?;
+    settings.fetch.fetch(request, LIMITS).await
 }
 
 fn request(
@@ -105,22 +132,45 @@ fn request(
     Ok(request)
 }
 
-/// What this client is proven by. A callback may read a file, or ask a vault.
-async fn credential(settings: &Arc<Settings>) -> Result<Credential, FetchError> {
+/// What is thought of a credential that a callback gave before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    WillDo,
+    Refused,
+}
+
+/// What this client is proven by. A callback may read a file, or ask a vault: it is asked once, and again where the server refuses.
+async fn credential(settings: &Arc<Settings>, held: Held) -> Result<Credential, FetchError> {
     if let Some(credential) = settings.auth.at_hand() {
         return Ok(credential);
     }
-    let settings = Arc::clone(settings);
-    let asked = spawn_blocking(move || settings.auth.obtain()).await;
-    asked
-        .map_err(|_| FetchError::other("the callback panicked"))?
-        .map_err(|source| FetchError::NoClientSecret { source })
+    // Whoever comes while it is asked waits for the same.
+    let asking = async {
+        let mut known = settings.credential.lock().await;
+        if let (Some(credential), Held::WillDo) = (&*known, held) {
+            return Ok(credential.clone());
+        }
+        let asked = Arc::clone(settings);
+        let asked = spawn_blocking(move || asked.auth.obtain()).await;
+        let asked = asked.map_err(|_| FetchError::other("the callback panicked"))?;
+        let credential = asked.map_err(|source| FetchError::NoClientSecret { source })?;
+        *known = Some(credential.clone());
+        Ok(credential)
+    };
+    let timely = tokio::time::timeout(LIMITS.total, asking).await;
+    timely
+        .unwrap_or_else(|_| Err(FetchError::NoClientSecret { source: cause("the callback has not come back in time") }))
 }
 
-/// 200 or 201 and JSON is an answer, 400 or 401 and `error` is a refusal (RFC 6749 s5.2), and anything else is trouble.
+/// 200 or 201 and JSON is an answer, 400 or 401 and `error` is a refusal (RFC 6749 s5.2), and anything else is trouble. Some servers refuse
+/// under 200: what names an error is never an answer.
 fn judge_answer(response: Response<Bytes>, stage: Stage, settings: &Settings) -> Result<Bytes, OAuthError> {
     let status = response.status();
-    if status.is_client_error() && response.body().len() <= LIMITS.body {
+    // RFC 7009 s2.2: whoever revokes reads no body.
+    if stage == Stage::Revocation && status == StatusCode::OK {
+        return Ok(Bytes::new());
+    }
+    if (status.is_client_error() || status.is_success()) && response.body().len() <= LIMITS.body {
         let (mut error, mut description) = (None, None);
         let read = json::object(response.body(), ERROR_LIMITS, |name, value| match (name, value) {
             ("error", Value::String(text)) => error = Some(text.decoded().into_owned()),
@@ -131,11 +181,8 @@ fn judge_answer(response: Response<Bytes>, stage: Stage, settings: &Settings) ->
             return Err(refused(stage, &error, description.as_deref()));
         }
     }
-    // RFC 7009 s2.2: whoever revokes reads no body. RFC 9126 s2.2: 201.
-    if stage == Stage::Revocation && status == StatusCode::OK {
-        return Ok(Bytes::new());
-    }
     let mut response = response;
+    // RFC 9126 s2.2.
     if stage == Stage::PushedRequest && status == StatusCode::CREATED {
         *response.status_mut() = StatusCode::OK;
     }

@@ -107,6 +107,14 @@ pub(crate) async fn verify(judge: &Validator, jwt: &str) -> Result<AccessToken, 
     })
 }
 
+/// Whether a proven JWT is a logout token or an access token, and so no word about who the user is.
+pub(crate) fn is_of_another_kind(jwt: &str, token: &AccessToken) -> bool {
+    let (Ok(unverified), Ok(stated)) = (Unverified::parse(jwt.as_bytes()), token.claims::<Stated>()) else {
+        return true;
+    };
+    stated.is_of_another_kind(&unverified.header.typ)
+}
+
 /// Why a JWT was not proven.
 pub(crate) enum Unproven {
     Bad(crate::reason::Reason),
@@ -130,7 +138,7 @@ pub(crate) async fn judge(judge: &Validator, jwt: &str, expected: &Expected<'_>)
 fn problem(jwt: &str, token: &AccessToken, expected: &Expected<'_>) -> Option<&'static str> {
     let Ok(unverified) = Unverified::parse(jwt.as_bytes()) else { return Some("it is not a JWT") };
     let Ok(stated) = token.claims::<Stated>() else { return Some("a claim is of another type than it should be") };
-    if !matches!(unverified.header.typ, Typ::Jwt | Typ::Absent) || stated.is_of_another_kind() {
+    if stated.is_of_another_kind(&unverified.header.typ) {
         return Some("it is a JWT of another kind");
     }
     match token.subject() {
@@ -170,8 +178,9 @@ fn problem(jwt: &str, token: &AccessToken, expected: &Expected<'_>) -> Option<&'
 
 impl Stated {
     /// RFC 8725 s3.12: one kind of JWT is never taken for another.
-    fn is_of_another_kind(&self) -> bool {
-        self.events.is_some()
+    fn is_of_another_kind(&self, typ: &Typ) -> bool {
+        !matches!(typ, Typ::Jwt | Typ::Absent)
+            || self.events.is_some()
             || self.token_use.as_deref().is_some_and(|kind| kind != "id")
             || self.typ.as_deref().is_some_and(|kind| !kind.eq_ignore_ascii_case("ID"))
     }

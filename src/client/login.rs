@@ -1,9 +1,10 @@
 //! Logging a user in (RFC 6749 s4.1, OpenID Connect Core 1.0 s3.1).
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::client::authorization::{AuthorizationRequest, ResponseMode};
+use http::HeaderValue;
+
+use crate::client::authorization::{ACR_VALUES, AuthorizationRequest, ResponseMode};
 use crate::client::callback::Callback;
 use crate::client::error::{LoginError, OAuthError, Stage, refused};
 use crate::client::exchange::{Form, get, member, post};
@@ -57,7 +58,7 @@ impl Client {
         };
         let record = Record {
             kind: Kind::Login,
-            client: self.name().to_owned(),
+            client: self.0.registered.clone(),
             redirect_uri: request.redirect_uri.clone(),
             nonce,
             code_verifier,
@@ -85,19 +86,41 @@ impl Client {
     /// # Errors
     /// [`LoginError`] says why there is no login: see [`OAuthError`] for what it may be.
     pub async fn callback(&self, callback: &Callback) -> Result<Login, LoginError> {
-        let cookies = callback.param("state").map(state::forget).unwrap_or_default();
-        match self.complete(callback).await {
+        let (begun, cookies) = self.begun(Kind::Login, callback).await;
+        let completed = match begun {
+            Ok(record) => self.complete(callback, record).await,
+            Err(error) => Err(error),
+        };
+        match completed {
             Ok((token, user, return_to)) => Ok(Login { token, user, return_to, cookies }),
             Err(error) => Err(LoginError::new(error, cookies)),
         }
     }
 
-    async fn complete(&self, callback: &Callback) -> Result<(TokenSet, Option<IdToken>, Option<String>), OAuthError> {
+    /// What the browser has come back from, and what ends it there. It is over by then, also where the answer does not count.
+    pub(super) async fn begun(
+        &self,
+        kind: Kind,
+        callback: &Callback,
+    ) -> (Result<Record, OAuthError>, Vec<HeaderValue>) {
         let settings = &self.0.settings;
-        callback.check()?;
-        let state = callback.param("state").ok_or(OAuthError::MismatchingState)?;
         let (states, now) = (&*settings.states, settings.clock.now());
-        let record = state::finish(states, Kind::Login, self.name(), state, callback.cookies(), now).await?;
+        let (begun, cookies) = match callback.param("state") {
+            Some(state) => {
+                let begun = state::finish(states, kind, &self.0.registered, state, callback.cookies(), now).await;
+                let cookies = state::forget(state, &begun);
+                (begun, cookies)
+            }
+            None => (Err(OAuthError::MismatchingState), Vec::new()),
+        };
+        (callback.check().and(begun), cookies)
+    }
+
+    async fn complete(
+        &self,
+        callback: &Callback,
+        record: Record,
+    ) -> Result<(TokenSet, Option<IdToken>, Option<String>), OAuthError> {
         // Errors are answers too: of this server, or of nobody (RFC 9207 s2.4).
         let metadata = self.metadata().await?;
         self.check_issuer(callback, &metadata)?;
@@ -154,8 +177,7 @@ impl Client {
         let settings = &self.0.settings;
         let metadata = self.metadata().await?;
         let endpoint = needed(settings, &metadata, At::UserInfo, "the server has no userinfo endpoint")?;
-        let fetch = Arc::clone(&settings.fetch);
-        let response = get(fetch, &self.0.worker, &endpoint, token.access_token()).await?;
+        let response = get(settings, &self.0.worker, &endpoint, token.access_token()).await?;
         UserInfo::read(response, self.0.judge.as_ref(), token.subject()).await
     }
 
@@ -192,11 +214,13 @@ impl Client {
         }
         params.extend(record.max_age.map(|age| member("max_age", age.to_string())));
         if !record.acr.is_empty() {
-            params.push(member("acr_values", record.acr.join(" ")));
+            params.push(member(ACR_VALUES, record.acr.join(" ")));
         }
         params.extend(record.resources.iter().map(|resource| member("resource", resource.as_str())));
         // What this login says stands against what the registration does.
-        let is_set = |name: &str| request.params.iter().any(|(set, _)| set == name);
+        let demands_acr = !record.acr.is_empty();
+        let is_set =
+            |name: &str| request.params.iter().any(|(set, _)| set == name) || (demands_acr && name == ACR_VALUES);
         let usual = settings.authorize_params.iter().filter(|(name, _)| !is_set(name));
         params.extend(usual.chain(&request.params).map(|(name, value)| member(name, value.as_str())));
         params

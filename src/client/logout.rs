@@ -193,7 +193,7 @@ impl Client {
         let rules = CookieRules { secure: back.uri().scheme_str() == Some("https"), cross_site: false };
         let record = Record {
             kind: Kind::Logout,
-            client: self.name().to_owned(),
+            client: self.0.registered.clone(),
             redirect_uri: uri.to_owned(),
             nonce: None,
             code_verifier: None,
@@ -217,18 +217,10 @@ impl Client {
     /// [`OAuthError::MismatchingState`] if this browser was sent to no logout that has not come back, which is no reason to alarm the user:
     /// he may have come by the browser's history. [`OAuthError::MalformedResponse`], [`OAuthError::Store`].
     pub async fn logout_callback(&self, callback: &Callback) -> Result<LoggedOut, LoginError> {
-        let cookies = callback.param("state").map(state::forget).unwrap_or_default();
-        match self.complete_logout(callback).await {
+        let (begun, cookies) = self.begun(Kind::Logout, callback).await;
+        match begun {
             Ok(record) => Ok(LoggedOut { return_to: record.return_to, cookies }),
             Err(error) => Err(LoginError::new(error, cookies)),
         }
-    }
-
-    async fn complete_logout(&self, callback: &Callback) -> Result<Record, OAuthError> {
-        let settings = &self.0.settings;
-        callback.check()?;
-        let state = callback.param("state").ok_or(OAuthError::MismatchingState)?;
-        let now = settings.clock.now();
-        state::finish(&*settings.states, Kind::Logout, self.name(), state, callback.cookies(), now).await
     }
 }

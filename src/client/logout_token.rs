@@ -136,8 +136,8 @@ impl fmt::Debug for LogoutToken {
 /// # Being told of logouts
 impl Client {
     /// Takes what the server posted to this program's back-channel logout address, and verifies it (s2.5, s2.6): a good JWT of this client's
-    /// issuer, made out to this client and nobody else, that says what it is, whom it is about and when it ends, no older than 5 min and
-    /// the leeway. Each is taken once: of a program that runs in several processes, once by each.
+    /// issuer, made out to this client and nobody else, that says what it is and whom it is about, no older than 5 min and the leeway. It
+    /// need not say when it ends, since many servers do not. Each is taken once: of a program that runs in several processes, once by each.
     ///
     /// Its `typ` is `logout+jwt`, or `JWT` or nothing, as servers send that were there before that was said; the `events` tell it from an ID
     /// token then.
@@ -173,6 +173,9 @@ impl Client {
     /// The whole of it for a handler: verifies what the server posted, has this validator [refuse the user's tokens](LogoutToken::deny) for
     /// so long, and gives the answer to the server. Where the validator's list is full the logout fails, and the server may send the same
     /// token again.
+    ///
+    /// The server tells one process, and a validator's list is its own: where several serve the API, hand on what the token says, and have
+    /// each call [`Validator::deny`] with the same [`Denial`]s.
     ///
     /// In the answer's extensions lies the [`LogoutToken`], for a program that has sessions of its own to end, or else the [`OAuthError`],
     /// for its logs.
@@ -246,9 +249,7 @@ impl Client {
 
     /// Its name, and until when it is good, in milliseconds since 1970.
     fn lifetime<'t>(&self, token: &'t AccessToken, now: Timestamp) -> Result<(&'t str, i64), &'static str> {
-        let (Some(ends), Some(issued)) = (token.stated().expires_at, token.stated().issued_at) else {
-            return Err("it lacks exp or iat");
-        };
+        let issued = token.stated().issued_at.ok_or("it has no iat")?;
         let name = token.jwt_id().ok_or("it has no jti")?;
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let leeway = millis(self.0.settings.leeway);
@@ -256,7 +257,9 @@ impl Client {
         if now.unix_millis() > oldest {
             return Err("it was issued more than 5 min ago");
         }
-        Ok((name, oldest.min(ends.saturating_add(leeway))))
+        // Servers of before the final text of 2022 give it no end; what it may live is bounded all the same.
+        let ends = token.stated().expires_at.map_or(oldest, |ends| ends.saturating_add(leeway));
+        Ok((name, oldest.min(ends)))
     }
 }
 
@@ -271,7 +274,7 @@ fn posted(headers: &HeaderMap, body: &[u8]) -> Result<String, &'static str> {
     if !essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
         return Err("what was posted is not a form");
     }
-    let found = params(body)?.into_iter().find(|(name, _)| name == "logout_token");
+    let found = params(body).all()?.into_iter().find(|(name, _)| name == "logout_token");
     found.map(|(_, jwt)| jwt).filter(|jwt| !jwt.is_empty()).ok_or("the form has no logout_token")
 }
 

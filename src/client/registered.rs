@@ -12,6 +12,7 @@ use crate::client::exchange::{Form, member, post};
 use crate::client::registration::{Registration, Settings};
 use crate::client::seen::Seen;
 use crate::client::server::{At, ServerCache, needed};
+use crate::client::state::Registered;
 use crate::client::successors::Successors;
 use crate::client::token_set::TokenSet;
 use crate::config_error::ConfigError;
@@ -61,6 +62,8 @@ pub struct Client(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) settings: Arc<Settings>,
+    /// Which client it is, in what a login is remembered by.
+    pub(super) registered: Registered,
     pub(super) server: ServerCache,
     pub(super) worker: Arc<Worker>,
     /// Judges what the server makes out to this client, where it is known who the server is.
@@ -98,6 +101,7 @@ impl Client {
         };
         let api_base = settings.api_base_url.as_ref().map(read).transpose()?;
         Ok(Self(Arc::new(Inner {
+            registered: registered(&settings),
             settings: Arc::new(settings),
             server: ServerCache::default(),
             worker,
@@ -144,6 +148,12 @@ impl fmt::Debug for Client {
             .field("client_id", &self.client_id())
             .finish_non_exhaustive()
     }
+}
+
+fn registered(settings: &Settings) -> Registered {
+    let token_endpoint = || settings.endpoints.token.as_ref().map(|endpoint| endpoint.uri().to_string());
+    let server = settings.issuer.as_deref().map(str::to_owned).or_else(token_endpoint).unwrap_or_default();
+    Registered::new(&settings.name, &settings.client_id, &server)
 }
 
 /// The longest JWT that is made out to a client: some servers list all groups of a user.

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+
 use crate::client::api::http::Setup;
-use crate::client::authorization::is_ours;
+use crate::client::authorization::{is_ours, twice};
 use crate::client::cookie_store::CookieStore;
 use crate::client::state::StateStore;
-use crate::client_auth::ClientAuth;
+use crate::client_auth::{ClientAuth, Credential};
 use crate::clock::{Clock, SystemClock};
 use crate::config_error::ConfigError;
 use crate::endpoint::{Endpoint, PlainHttp, issuer_problem};
@@ -276,6 +278,9 @@ impl Registration {
         if let Some((name, _)) = own.into_iter().find(|(name, _)| is_ours(name)) {
             return Err(ConfigError::invalid("authorize_param", name, "is set by this crate"));
         }
+        if let Some(name) = twice(&self.authorize_params).or_else(|| twice(&self.access_token_params)) {
+            return Err(ConfigError::invalid("authorize_param", name, "is set twice"));
+        }
         let plain_http = self.plain_http.unwrap_or_default();
         if let Some(issuer) = &self.issuer
             && let Some(problem) = issuer_problem(issuer, plain_http)
@@ -310,6 +315,7 @@ impl Registration {
             fetch,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
             states,
+            credential: Mutex::default(),
         })
     }
 
@@ -368,6 +374,8 @@ pub(crate) struct Settings {
     pub(crate) fetch: Arc<dyn Fetch>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) states: Arc<dyn StateStore>,
+    /// What a callback has given, as long as the server takes it.
+    pub(crate) credential: Mutex<Option<Credential>>,
 }
 
 impl fmt::Debug for Registration {

@@ -1,18 +1,19 @@
 //! What is known of the server: addresses that were set, and those that its metadata names.
 
-use std::sync::Arc;
+use std::process;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use tokio::sync::Mutex;
 
 use crate::client::error::OAuthError;
 use crate::client::registration::Settings;
+use crate::client::under_way::{Conclusion, UnderWay, under_way};
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
 use crate::metadata::ServerMetadata;
 use crate::metadata::login::{LoginMetadata, Named};
 use crate::wire::discovery::{Forms, discover_where};
 use crate::wire::fetch::{FetchError, FetchLimits};
+use crate::wire::per_process::PerProcess;
 use crate::wire::worker::Worker;
 
 /// How long a metadata document is used before it is fetched again.
@@ -25,8 +26,20 @@ const PAUSE: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The server's metadata, fetched when it is first needed.
+///
+/// 1. One fetch is under way at a time, and belongs to nobody who waits for it.
+/// 2. While a document is at hand that may still be used, nobody waits for a newer one.
+/// 3. The lock is held for a look or a change, and never while waiting.
+#[derive(Clone)]
+pub(crate) struct ServerCache(Arc<PerProcess<Mutex<Known>>>);
+
 #[derive(Default)]
-pub(crate) struct ServerCache(Mutex<Held>);
+struct Known {
+    held: Held,
+    under_way: Option<UnderWay<Found>>,
+}
+
+type Found = Result<Arc<LoginMetadata>, FetchError>;
 
 #[derive(Default)]
 enum Held {
@@ -42,6 +55,12 @@ enum Held {
     Failed { error: FetchError, again: Duration },
 }
 
+/// What whoever asks gets.
+enum Look {
+    Known(Found),
+    Wait(UnderWay<Found>),
+}
+
 /// Which endpoint is meant.
 #[derive(Clone, Copy)]
 pub(crate) enum At {
@@ -53,64 +72,90 @@ pub(crate) enum At {
     PushedRequest,
 }
 
+impl Default for ServerCache {
+    fn default() -> Self {
+        Self(Arc::new(PerProcess::new()))
+    }
+}
+
 impl ServerCache {
     /// What the server says of itself; nothing where it is not asked.
-    ///
-    /// Callers queue up, so that the first fetches for all.
     pub(crate) async fn metadata(
         &self,
-        settings: &Settings,
+        settings: &Arc<Settings>,
         worker: &Worker,
     ) -> Result<Arc<LoginMetadata>, OAuthError> {
         let (true, Some(issuer)) = (settings.is_discovered, settings.issuer.clone()) else {
             return Ok(Arc::default());
         };
-        let mut held = self.0.lock().await;
         let now = settings.clock.now();
-        match &*held {
-            Held::Metadata { metadata, again, .. } if now.uptime() < *again => return Ok(Arc::clone(metadata)),
-            Held::Failed { error, again } if now.uptime() < *again => return Err(error.clone().into()),
-            Held::Nothing | Held::Metadata { .. } | Held::Failed { .. } => {}
+        let (look, begun) = self.known().look(now);
+        if let Some(conclusion) = begun {
+            let (cache, settings) = (self.clone(), Arc::clone(settings));
+            worker.start(Box::pin(async move {
+                let found = fetch(&settings, &issuer, now).await.map(Arc::new);
+                cache.known().note(&found, settings.clock.now());
+                conclusion.reach(found);
+            }))?;
         }
-        match fetch(settings, worker, issuer, now).await {
-            Ok(found) => {
-                let metadata = Arc::new(found);
-                let again = now.uptime().saturating_add(LIFETIME);
-                *held = Held::Metadata { metadata: Arc::clone(&metadata), at: now, again };
-                Ok(metadata)
+        Ok(match look {
+            Look::Known(found) => found?,
+            Look::Wait(under_way) => under_way.outcome().await??,
+        })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        let known = self.0.get_or_make(process::id(), Mutex::default);
+        known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// What is known, or on its way; and, where it is time to ask, what is to be told of the outcome.
+    fn look(&mut self, now: Timestamp) -> (Look, Option<Conclusion<Found>>) {
+        let usable = match &self.held {
+            Held::Metadata { metadata, again, .. } if now.uptime() < *again => {
+                return (Look::Known(Ok(Arc::clone(metadata))), None);
             }
-            Err(error) => match &mut *held {
-                // A server that does not answer is the operator's news, and what it said before holds on for a while.
-                Held::Metadata { metadata, at, again } if now.since(*at) < LONGEST => {
-                    *again = now.uptime().saturating_add(RETRY);
-                    Ok(Arc::clone(metadata))
-                }
-                held => {
-                    *held = Held::Failed { error: error.clone(), again: now.uptime().saturating_add(PAUSE) };
-                    Err(error.into())
-                }
-            },
+            Held::Failed { error, again } if now.uptime() < *again => return (Look::Known(Err(error.clone())), None),
+            // A server that does not answer is the operator's news, and what it said before holds on for a while.
+            Held::Metadata { metadata, at, .. } if now.since(*at) < LONGEST => Some(Arc::clone(metadata)),
+            Held::Nothing | Held::Metadata { .. } | Held::Failed { .. } => None,
+        };
+        let (under_way, begun) = match self.under_way.clone().filter(|under_way| !under_way.is_lost()) {
+            Some(under_way) => (under_way, None),
+            None => {
+                let (conclusion, begun) = under_way();
+                self.under_way = Some(begun.clone());
+                (begun, Some(conclusion))
+            }
+        };
+        (usable.map_or(Look::Wait(under_way), |metadata| Look::Known(Ok(metadata))), begun)
+    }
+
+    fn note(&mut self, found: &Found, now: Timestamp) {
+        self.under_way = None;
+        let after = |pause| now.uptime().saturating_add(pause);
+        match (found, &mut self.held) {
+            (Ok(metadata), held) => {
+                *held = Held::Metadata { metadata: Arc::clone(metadata), at: now, again: after(LIFETIME) };
+            }
+            (Err(_), Held::Metadata { at, again, .. }) if now.since(*at) < LONGEST => *again = after(RETRY),
+            (Err(error), held) => *held = Held::Failed { error: error.clone(), again: after(PAUSE) },
         }
     }
 }
 
-async fn fetch(
-    settings: &Settings,
-    worker: &Worker,
-    issuer: Box<str>,
-    now: Timestamp,
-) -> Result<LoginMetadata, FetchError> {
-    let (fetch, plain_http) = (Arc::clone(&settings.fetch), settings.plain_http);
+async fn fetch(settings: &Settings, issuer: &str, now: Timestamp) -> Result<LoginMetadata, FetchError> {
     let is_token_set = settings.endpoints.token.is_some();
-    let exchange = async move {
-        let is_login = |metadata: &ServerMetadata| match metadata.login.token_endpoint {
-            Named::At(_) => Ok(()),
-            Named::Absent | Named::Unusable if is_token_set => Ok(()),
-            Named::Absent | Named::Unusable => Err("the metadata names no token_endpoint that may be asked"),
-        };
-        discover_where(&*fetch, &issuer, plain_http, FetchLimits::default(), Forms::All(None), now, is_login).await
+    let is_login = |metadata: &ServerMetadata| match metadata.login.token_endpoint {
+        Named::At(_) => Ok(()),
+        Named::Absent | Named::Unusable if is_token_set => Ok(()),
+        Named::Absent | Named::Unusable => Err("the metadata names no token_endpoint that may be asked"),
     };
-    worker.run(exchange).await?.map(|(metadata, _)| metadata.login)
+    let (limits, forms) = (FetchLimits::default(), Forms::All(None));
+    let found = discover_where(&*settings.fetch, issuer, settings.plain_http, limits, forms, now, is_login).await;
+    found.map(|(metadata, _)| metadata.login)
 }
 
 /// An endpoint: the one that was set, else the one that the metadata names.

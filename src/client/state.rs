@@ -43,8 +43,7 @@ pub type Storing<'a, T> = Pin<Box<dyn Future<Output = Result<T, Arc<dyn Error + 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) kind: Kind,
-    /// The name of the registration.
-    pub(crate) client: String,
+    pub(crate) client: Registered,
     pub(crate) redirect_uri: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) nonce: Option<String>,
@@ -64,6 +63,19 @@ pub(crate) struct Record {
     pub(crate) until: i64,
     /// The digest of what the browser keeps.
     pub(crate) browser: String,
+}
+
+/// By whom it was begun, so that nobody else completes it: the program's name for the client, and a digest of which client it is, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Registered {
+    name: String,
+    of: String,
+}
+
+impl Registered {
+    pub(crate) fn new(name: &str, client_id: &str, server: &str) -> Self {
+        Self { name: name.to_owned(), of: digest(&format!("{client_id}\n{server}")) }
+    }
 }
 
 /// What was begun.
@@ -106,7 +118,8 @@ pub(crate) async fn begin(
     let text = serde_json::to_vec(&record).map_err(|error| OAuthError::Store(Arc::new(error)))?;
     let kept = store.put(&state, &text, lifetime).await.map_err(OAuthError::Store)?;
     let value = kept.map_or_else(|| secret.clone(), |kept| format!("{secret}.{kept}"));
-    let cookie = cookie(&name(&state, rules), &value, rules, lifetime)?;
+    let place = if value.len() > secret.len() { Place::Slot } else { Place::Own };
+    let cookie = cookie(&name(&state, place, rules), &value, rules, lifetime)?;
     Ok(Begun { state, cookie })
 }
 
@@ -116,7 +129,7 @@ pub(crate) async fn begin(
 pub(crate) async fn finish(
     store: &dyn StateStore,
     kind: Kind,
-    client: &str,
+    client: &Registered,
     state: &str,
     cookies: &[String],
     now: Timestamp,
@@ -134,8 +147,8 @@ pub(crate) async fn finish(
     let record: Record = serde_json::from_slice(&record).map_err(|_| OAuthError::MismatchingState)?;
     let is_of_this_browser = is_same(record.browser.as_bytes(), digest(secret).as_bytes());
     // Under the other name a neighbouring host, or somebody on the way, could have set it.
-    let is_guarded = is_secure || record.redirect_uri.starts_with("http://");
-    let is_ours = record.kind == kind && record.client == client;
+    let is_guarded = is_secure || is_plain(&record.redirect_uri);
+    let is_ours = record.kind == kind && record.client == *client;
     if is_of_this_browser && is_guarded && is_ours && now.unix_millis() < record.until {
         Ok(record)
     } else {
@@ -143,16 +156,24 @@ pub(crate) async fn finish(
     }
 }
 
-/// The values of `Set-Cookie` that take away what was kept for this state.
-pub(crate) fn forget(state: &str) -> Vec<HeaderValue> {
-    let both = [true, false].map(|secure| CookieRules { secure, cross_site: false });
-    both.into_iter().filter_map(|rules| cookie(&name(state, rules), "", rules, Duration::ZERO).ok()).collect()
+/// A scheme is spelled in any case (RFC 3986 s3.1).
+fn is_plain(address: &str) -> bool {
+    address.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("http"))
+}
+
+/// The values of `Set-Cookie` that take away what was kept for this state. A slot may hold another login by then, unless this one was found.
+pub(crate) fn forget(state: &str, begun: &Result<Record, OAuthError>) -> Vec<HeaderValue> {
+    let places = places(state).filter(|(_, place, _)| begun.is_ok() || matches!(place, Place::Own));
+    places.filter_map(|(name, _, rules)| cookie(&name, "", rules, Duration::ZERO).ok()).collect()
 }
 
 /// The pairs of the `Cookie` fields of a request that are ours.
 pub(crate) fn ours(headers: &http::HeaderMap) -> Vec<String> {
-    let fields = headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());
-    let pairs = fields.flat_map(|field| field.split(';')).map(str::trim);
+    // Cookies of others beside ours may be of any octets.
+    let fields = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let pairs = fields.flat_map(|field| field.split(|octet| *octet == b';'));
+    // Blanks of ASCII alone: a cookie whose name begins with another one is not ours, whatever it is made to look like.
+    let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair.trim_ascii()).ok());
     pairs.filter(|pair| pair.strip_prefix(HOST).unwrap_or(pair).starts_with(NAME)).map(str::to_owned).collect()
 }
 
@@ -160,15 +181,14 @@ pub(crate) fn ours(headers: &http::HeaderMap) -> Vec<String> {
 /// none counts: a page of a neighbouring host can set cookies for this one (RFC 6265 s8.6), but not under the name that begins with
 /// `__Host-`.
 fn sent<'c>(cookies: &'c [String], state: &str) -> Option<(&'c str, bool)> {
-    [true, false].into_iter().find_map(|secure| {
-        let name = name(state, CookieRules { secure, cross_site: false });
+    places(state).find_map(|(name, _, rules)| {
         let mut values = cookies
             .iter()
             .filter_map(|pair| pair.split_once('='))
             .filter(|(is, _)| *is == name)
             .map(|(_, value)| value);
         match (values.next(), values.next()) {
-            (Some(value), None) => Some((value, secure)),
+            (Some(value), None) => Some((value, rules.secure)),
             _ => None,
         }
     })
@@ -177,11 +197,32 @@ fn sent<'c>(cookies: &'c [String], state: &str) -> Option<(&'c str, bool)> {
 const HOST: &str = "__Host-";
 const NAME: &str = "oauth-login-";
 
-/// A login has a cookie of its own, so that several may be begun side by side.
-fn name(state: &str, rules: CookieRules) -> String {
-    let mut name = digest(state);
-    name.truncate(16);
+/// How many large cookies there may be. Servers take 8 KiB of them or so, and whoever opens many tabs, or is made to, must not be shut out.
+const SLOTS: u8 = 8;
+
+/// Which cookie a login has.
+#[derive(Clone, Copy)]
+enum Place {
+    /// One of its own, so that any number may be begun side by side.
+    Own,
+    /// One of a few, for a record that the browser keeps: of two logins that meet there the later one counts.
+    Slot,
+}
+
+fn name(state: &str, place: Place, rules: CookieRules) -> String {
+    let digest = sha256(state.as_bytes());
+    let name = match place {
+        Place::Own => base64url::encode(digest.get(..12).unwrap_or_default()),
+        Place::Slot => digest.first().map_or(0, |first| first % SLOTS).to_string(),
+    };
     format!("{}{NAME}{name}", if rules.secure { HOST } else { "" })
+}
+
+/// The names under which a login may be kept, the one that nobody else can set first.
+fn places(state: &str) -> impl Iterator<Item = (String, Place, CookieRules)> {
+    let rules = [true, false].map(|secure| CookieRules { secure, cross_site: false });
+    let both = move |rules| [Place::Own, Place::Slot].map(|place| (name(state, place, rules), place, rules));
+    rules.into_iter().flat_map(both)
 }
 
 fn digest(text: &str) -> String {
@@ -196,7 +237,8 @@ fn cookie(name: &str, value: &str, rules: CookieRules, lifetime: Duration) -> Re
     let age = lifetime.as_secs();
     let text = format!("{name}={value}; Path=/; HttpOnly{secure}; SameSite={same_site}; Max-Age={age}");
     if text.len() > 4096 {
-        return Err(OAuthError::Store(cause("the login takes more than a cookie can hold")));
+        // What was asked for is too long: an address to come back to, or a resource.
+        return Err(OAuthError::InvalidRequest { problem: "the login takes more than a cookie can hold" });
     }
     let mut value = HeaderValue::try_from(text).map_err(|error| OAuthError::Store(Arc::new(error)))?;
     value.set_sensitive(true);

@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::client::error::{OAuthError, Stage, refused};
-use crate::client::id_token::{Unproven, verify};
+use crate::client::id_token::{Unproven, is_of_another_kind, verify};
 use crate::jose::json::{self, Duplicates, Value};
 use crate::token::ClaimsError;
 use crate::validator::Validator;
@@ -64,10 +64,14 @@ impl UserInfo {
         } else if kind.eq_ignore_ascii_case("application/jwt") {
             let judge = judge.ok_or_else(|| invalid("the answer is signed, and no keys are known to verify it"))?;
             let jwt = std::str::from_utf8(response.body()).map_err(|_| invalid("the answer is no JWT"))?;
-            let token = verify(judge, jwt.trim()).await.map_err(|unproven| match unproven {
+            let jwt = jwt.trim();
+            let token = verify(judge, jwt).await.map_err(|unproven| match unproven {
                 Unproven::Bad(_) => invalid("the signed answer is not a good JWT of the issuer for this client"),
                 Unproven::NotJudged(error) => error.into(),
             })?;
+            if is_of_another_kind(jwt, &token) {
+                return Err(invalid("the signed answer is a JWT of another kind"));
+            }
             token.stated().payload().to_owned()
         } else {
             return Err(invalid("the answer is neither JSON nor a JWT"));

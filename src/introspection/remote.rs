@@ -118,7 +118,7 @@ pub(crate) fn open(jwt: &[u8], asked: &Asked, keys: &KeyStore, when: When) -> Re
 }
 
 /// Whether the server does not believe who asks: 401, or 400 with that very error where no header was sent (RFC 6749 s5.2).
-fn refuses_the_client(response: &http::Response<Bytes>) -> bool {
+pub(crate) fn refuses_the_client(response: &http::Response<Bytes>) -> bool {
     match response.status() {
         StatusCode::UNAUTHORIZED => true,
         StatusCode::BAD_REQUEST if response.body().len() <= LONGEST_ANSWER => {

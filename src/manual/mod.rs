@@ -18,6 +18,9 @@ pub mod login {}
 #[doc = include_str!("howto/issuers.md")]
 pub mod issuers {}
 
+#[doc = include_str!("interop.md")]
+pub mod interop {}
+
 #[doc = include_str!("howto/introspection.md")]
 pub mod introspection {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import threading
 import time
@@ -44,8 +45,8 @@ class Asking(Examination):
         """What the issuer says is minded, whichever way the API proves who it is."""
         self.shows = "introspection"
         api = self.asker(way)
-        seen = api.ask(self.server.opaque())
-        self.say(seen.status == 200, f"{way.name}: an active token is 200", seen, way.name.split(",")[0].split(" with ")[0])
+        seen, plainly = api.ask(self.server.opaque()), re.split(", | with ", way.name)[0]
+        self.say(seen.status == 200, f"{way.name}: an active token is 200", seen, plainly)
         seen = api.ask(self.server.opaque(scope=READ), "POST")
         challenge = parameters(seen)
         fits = seen.status == 403 and challenge.get("error") == "insufficient_scope" and challenge.get("scope") == WRITE

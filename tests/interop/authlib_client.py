@@ -33,7 +33,8 @@ class AuthlibClient(Examination):
         address = f"http://127.0.0.1:{port}"
         client, secret = self.server.register(Application(f"{address}/authorize", f"{address}/logged-out"))
         api = self.api() if people.jwts else self.asker(self.server.ways()[0])
-        arguments = [str(port), f"{self.issuer}{people.metadata}", client, may, people.resource or "", f"http://127.0.0.1:{api.port}"]
+        arguments = [str(port), f"{self.issuer}{people.metadata}", client, may, people.resource or ""]
+        arguments.append(f"http://127.0.0.1:{api.port}")
         environment = {"PYTHONPATH": str(desk.authlib.packages), "CLIENT_SECRET": secret}
         command = [sys.executable, "-B", FILES / "client.py", *arguments]
         program = Process("Authlib's client", command, self.server.state / "client.log", environment)
@@ -45,7 +46,8 @@ class AuthlibClient(Examination):
             browser.leave_by("#sign-out")
             self.server.log_out(browser)
             is_out = browser.wait_for("#sign-in", "#user", "#error") == "#sign-in"
-            self.say(is_out, "Authlib's client: the server logs the person out and sends the browser back", browser.page())
+            what = "Authlib's client: the server logs the person out and sends the browser back"
+            self.say(is_out, what, browser.page())
         finally:
             browser.delete()
             program.stop()

@@ -34,7 +34,7 @@ class Authlib(Server):
     algorithms = ("RS256", "ES256")
     endpoint = "/introspect"
     asked = Asked()
-    people = Login(metadata="/.well-known/oauth-authorization-server")
+    people = Login(metadata="/.well-known/oauth-authorization-server", names_user="Alice Example")
 
     def install(self) -> None:
         if not shutil.which("openssl"):
@@ -80,3 +80,9 @@ class Authlib(Server):
         browser.type("input[name=user]", USER)
         browser.type("input[name=password]", PASSWORD)
         browser.leave_by("button[value=yes]")
+
+    def deny(self, browser: Browser) -> bool:
+        browser.type("input[name=user]", USER)
+        browser.type("input[name=password]", PASSWORD)
+        browser.leave_by("button[value=no]")
+        return True

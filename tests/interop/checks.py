@@ -44,7 +44,10 @@ class Report:
 
 
 class Examination:
-    """Checks of one server that runs. What holds goes to the manual under the name of the feature that it `shows`. Each begins with an API of its own, so that none has spent what another counts."""
+    """Checks of one server that runs. What holds goes to the manual under the name of the feature that it `shows`.
+
+    Each begins with an API of its own, so that none has spent what another counts.
+    """
 
     def __init__(self, server: Server, issuer: str, proxy: Proxy, program: Path, report: Report):
         self.server, self.issuer, self.proxy, self.program, self.report = server, issuer, proxy, program, report

@@ -117,7 +117,7 @@ class Glewlwyd(Server):
         client |= {"authorization_type": ["code", "refresh_token"], "redirect_uri": [application.redirect_uri]}
         client |= {"post_logout_redirect_uris": [application.post_logout_uri or ""], "sign_kid": self.keys[-1]["kid"]}
         if application.backchannel_uri:
-            client |= {"backchannel_logout_uri": application.backchannel_uri, "backchannel_logout_session_required": True}
+            client["backchannel_logout_uri"] = application.backchannel_uri
         self._admin("POST", "client/", client)
         self.lifetime = application.lifetime
         self._plugin("PUT")
@@ -300,4 +300,3 @@ MIME_TYPES = ", ".join(
         ("css", "text/css"),
     ]
 )
-

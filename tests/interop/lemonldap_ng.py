@@ -41,7 +41,6 @@ builder {
 """The server, and what a web server before it would do: it takes a request for a picture for one of its own."""
 
 
-
 class LemonldapNg(Server):
     name = "lemonldap-ng"
     title = "LemonLDAP::NG 2.16"
@@ -49,7 +48,7 @@ class LemonldapNg(Server):
     demands = ("--plain-jwt",)
     endpoint = "/oauth2/introspect"
     asked = Asked(names_audience=False, leaves_out="audience")
-    people = Login()
+    people = Login(names_user="Doctor Who")
 
     def install(self) -> None:
         for tool in ["perl", "openssl"]:
@@ -58,11 +57,11 @@ class LemonldapNg(Server):
         self.root = unpack(PACKAGES, self.store)
 
     def start(self, public_url: str) -> str:
-        self.port, self.public_url = free_port(), public_url
+        self.port = free_port()
         self.sessions = self.state / "sessions"
         for folder in ["configuration", "sessions/lock", "cache", "perl/GD"]:
             (self.state / folder).mkdir(parents=True)
-        # It loads a module that draws pictures for its login page, which nobody sees here.
+        # It loads a module that draws pictures for its login page, where there are none here.
         (self.state / "perl/GD/SecurityImage.pm").write_text("package GD::SecurityImage; sub import {} 1;\n")
         (self.state / "lemonldap-ng.ini").write_text(self._settings())
         private, public = self.state / "signing.key", self.state / "signing.pub"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from api import AUDIENCE, Client
 from authlib_client import Desk
-from browser import Browser
 from checks import Examination, is_refused
 from processes import Process, Trouble
 from server import Application, Login, free_port
@@ -35,6 +33,7 @@ class Tutorial(Examination):
         self.browser = desk.chromium.browser(self.server.state)
         try:
             program.line("LISTENING")
+            self.is_denied()
             self.logs_in(people)
             self.calls()
             self.renews()
@@ -45,6 +44,18 @@ class Tutorial(Examination):
         finally:
             self.browser.delete()
             program.stop()
+
+    def is_denied(self) -> None:
+        """Somebody changes their mind at the server's form."""
+        self.shows = "the tutorial: login"
+        self.browser.go(self.address)
+        self.browser.leave_by("#sign-in")
+        if not self.server.deny(self.browser):
+            return
+        seen = self.browser.wait_for("#error", "#user")
+        self.say(seen == "#error", "the tutorial: who refuses at the server's form is told so", self.browser.page())
+        self.browser.go(self.address)
+        self.say(self.browser.has("#sign-in"), "the tutorial: and is not logged in", self.browser.page())
 
     def logs_in(self, people: Login) -> None:
         self.shows = "the tutorial: login"

@@ -136,6 +136,10 @@ class OidcProvider(Server):
             browser.wait_for(CONSENT)
         browser.leave_by(f"form:has({CONSENT}) button[type=submit]")
 
+    def deny(self, browser: Browser) -> bool:
+        browser.leave_by("a[href$='/abort']")
+        return True
+
     def log_out(self, browser: Browser) -> None:
         browser.leave_by("button[name=logout][value=yes]")
 

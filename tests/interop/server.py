@@ -88,6 +88,7 @@ class Application:
         logout = {
             "post_logout_redirect_uris": self.post_logout_uri and [self.post_logout_uri],
             "backchannel_logout_uri": self.backchannel_uri,
+            "backchannel_logout_session_required": self.backchannel_uri and True,
         }
         return {
             "client_id": LOGIN_CLIENT,
@@ -112,10 +113,9 @@ class Login:
     known_by: str = ""
     """What the API reads of the person, in what its handler returns, if that is not the `sub` that the application was told."""
     names_user: str = ""
-    """What the ID token says the user's name is, if it says so."""
+    """The person's name, where the ID token or the userinfo endpoint says it."""
     jwts: bool = True
     """The access tokens of people are JWTs. Opaque ones have to be asked about."""
-    renews: bool = True
     tells_logout: bool = False
     """It tells its clients when somebody logs out, by the back channel."""
 
@@ -191,6 +191,10 @@ class Server:
     def log_in(self, browser: Browser) -> None:
         """Fills in the server's own forms, from where an application has sent the browser until it is sent back."""
         raise NotImplementedError
+
+    def deny(self, browser: Browser) -> bool:
+        """Refuses on the server's own form, and is sent back with an error; says if there is a way to."""
+        return False
 
     def log_out(self, browser: Browser) -> None:
         """Answers what the server asks of somebody who logs out, if it asks, until the browser is sent back."""

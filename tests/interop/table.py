@@ -12,21 +12,21 @@ BEGIN = "<!-- What the interop suite has shown; written by `tests/interop/run --
 END = "<!-- The end of what the interop suite has shown. -->"
 
 ROWS = {
-    "JWTs": "Its JWTs are judged by its keys",
-    "rotation": "Its keys are turned over, with overlap and without",
-    "flood": "Invented key names cost it two requests",
-    "keys out of reach": "It is out of reach: keys at hand go on",
-    "introspection": "Asked about tokens (RFC 7662), the API known by",
-    "revocation": "A revoked token is refused",
-    "revoked JWTs": "A revoked JWT too, by its keys and then asked",
-    "signed answers": "It signs its answers (RFC 9701)",
-    "down or slow": "It is down, and slow, where it has to be asked",
-    "Authlib's client": "Authlib's Flask client logs in, and calls the API",
-    "the tutorial: login": "The tutorial logs in",
-    "the tutorial: the API is called": "and calls its API with the token",
-    "the tutorial: the token is renewed": "and again when the token is over, renewed",
-    "the tutorial: logout": "and logs out",
-    "the tutorial: the server tells it of a logout": "and is told so by the back channel: the token is over at once",
+    "JWTs": "JWTs, judged by its keys",
+    "rotation": "keys turned over, with overlap and without",
+    "flood": "a flood of invented key names costs two requests for its keys",
+    "keys out of reach": "out of reach: tokens by keys at hand are accepted",
+    "introspection": "asked about tokens (RFC 7662), the API proving itself by",
+    "revocation": "a revoked token is refused",
+    "revoked JWTs": "a revoked JWT is refused, by its keys and then asked",
+    "signed answers": "signed answers (RFC 9701)",
+    "down or slow": "down or slow where it has to be asked: 503 in time",
+    "Authlib's client": "login by Authlib's Flask client, which calls the guarded API; logout",
+    "the tutorial: login": "login by the tutorial",
+    "the tutorial: the API is called": "the tutorial calls its API with the token",
+    "the tutorial: the token is renewed": "and beyond the token's end, renewed by one request",
+    "the tutorial: logout": "logout of the tutorial and of the issuer",
+    "the tutorial: the server tells it of a logout": "told by the back channel: the token is refused at once",
 }
 """What the checks call it, and what the manual says."""
 
@@ -34,7 +34,7 @@ ROWS = {
 def cell(report: Report, server: str, feature: str) -> str:
     """What was shown in particular, or that it was shown; a dash for what the server does not have."""
     shown = report.shown.get((server, feature))
-    return "–" if shown is None else ", ".join(shown) or "yes"
+    return "–" if shown is None else ", ".join(f"`{name}`" if "_" in name else name for name in shown) or "yes"
 
 
 def rows(report: Report, servers: list[Server]) -> list[str]:

@@ -5,8 +5,8 @@
 PUBLIC_URL is its name: what it calls itself in tokens and metadata. What kind of token a client gets is in its name: `machine-RS256` a JWT
 that is signed so, `machine-opaque` an opaque one; `-other` at the end makes it one for OTHER_API_URL. The client `api-key` signs with the
 key in the file CLIENT_KEY. `POST /_control/client` registers a client that people log in to (`people.py`): the body is its metadata, as in
-RFC 7591, and with them the lifetime of its access tokens, which are JWTs for API_URL. Once it listens it prints `LISTENING port`. It ends when its standard input does, so it never outlives whoever
-started it.
+RFC 7591, and with them the lifetime of its access tokens, which are JWTs for API_URL. Once it listens it prints `LISTENING port`. It ends
+when its standard input does, so it never outlives whoever started it.
 """
 
 from __future__ import annotations

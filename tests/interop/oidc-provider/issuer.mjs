@@ -98,11 +98,15 @@ function rebuild() {
     conformIdTokenClaims: false,
     findAccount: (_context, sub) => ({ accountId: sub, claims: () => ({ sub, name: person(sub) }) }),
     pkce: { required: () => true },
+    // Its own dispatcher refuses loopback, and there are those that are told of a logout.
+    fetch: (url, { dispatcher: _guard, ...options }) => fetch(url, options),
     issueRefreshToken: (_context, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: true,
     clientAuthMethods: [...new Set(CLIENTS.map((client) => client.token_endpoint_auth_method ?? 'client_secret_basic'))],
     enabledJWA: { introspectionSigningAlgValues: ALGORITHMS },
     discovery: { mtls_endpoint_aliases: { introspection_endpoint: `https://127.0.0.1:${tls.address().port}/token/introspection` } },
+    // It tells programs of logouts, and would not reach loopback.
+    fetch: (url, { dispatcher: _confined, ...options }) => fetch(url, options),
     features: {
       devInteractions: { enabled: true },
       backchannelLogout: { enabled: true },

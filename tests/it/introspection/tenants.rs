@@ -13,6 +13,31 @@ use super::routing::asked_at;
 use super::{A, API, B, Call, Recorder, Told, World, at, json, same, unasked};
 use crate::rotation::{issuer, refused, seconds, soon, waits};
 
+/// A validator that trusts whom these name, and the one that is there.
+fn trusting(tenants: impl FnOnce(&TestIssuer) -> Tenants) -> World {
+    let clock = TestClock::at(1_800_000_000);
+    let issuer = issuer(A, &clock);
+    let (way, told) = (Recorder::before(issuer.fetch()), Arc::new(Told::default()));
+    let builder = Validator::builder(API).trust_each(tenants(&issuer)).observe(told.clone()).fetch(way.clone());
+    let validator = builder.clock(clock.clone()).build().unwrap();
+    World { clock, issuer, validator, way, told }
+}
+
+/// The same, where the resolver is asked again after ten seconds and says anew as whom the issuer is asked; and how often it was.
+fn asked_as(client: impl Fn() -> ClientAuth + Send + Sync + 'static) -> (World, Arc<AtomicUsize>) {
+    let resolved = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&resolved);
+    let world = trusting(|issuer| {
+        let url = issuer.introspection_endpoint();
+        let tenants = Tenants::at_most(10, move |name| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Some(Issuer::introspect(name, Introspection::at(&url, client()).remember(seconds(3600))))
+        });
+        tenants.resolve_again_after(seconds(10))
+    });
+    (world, resolved)
+}
+
 /// Tenants that are asked about their tokens, at the addresses that a test puts in.
 struct House {
     world: World,
@@ -26,11 +51,7 @@ struct House {
 
 impl House {
     fn new(settings: fn(Introspection) -> Introspection) -> Self {
-        let clock = TestClock::at(1_800_000_000);
-        let a = issuer(A, &clock);
-        let way = Recorder::before(a.fetch());
-        let told = Arc::new(Told::default());
-        let urls = Arc::new(Mutex::new(HashMap::from([(A.to_owned(), a.introspection_endpoint())])));
+        let urls = Arc::new(Mutex::new(HashMap::<String, String>::new()));
         let resolved = Arc::new(AtomicUsize::new(0));
         let deadline = Arc::new(Mutex::new(None));
         let (known, counted, other) = (Arc::clone(&urls), Arc::clone(&resolved), Arc::clone(&deadline));
@@ -40,10 +61,9 @@ impl House {
             let settings = |it| other.into_iter().fold(settings(it), |it, other| it.deadline(other));
             known.lock().unwrap().get(name).map(|url| asked_at(name, url, settings))
         });
-        let tenants = tenants.resolve_again_after(seconds(10));
-        let builder = Validator::builder(API).trust_each(tenants).observe(told.clone()).fetch(way.clone());
-        let validator = builder.clock(clock.clone()).build().unwrap();
-        Self { world: World { clock, issuer: a, validator, way, told }, urls, deadline, resolved }
+        let world = trusting(|_| tenants.resolve_again_after(seconds(10)));
+        urls.lock().unwrap().insert(A.to_owned(), world.issuer.introspection_endpoint());
+        Self { world, urls, deadline, resolved }
     }
 
     fn jwt(&self) -> String {
@@ -70,12 +90,8 @@ fn a_tenant_that_is_asked_is_found_by_the_name_in_its_jwt() {
 
 #[test]
 fn private_addresses_are_refused_where_the_metadata_of_a_tenant_names_them() {
-    let tenants = Tenants::at_most(10, |name| Some(Issuer::introspect(name, Introspection::discover(super::api()))));
-    let clock = TestClock::at(1_800_000_000);
-    let a = issuer(A, &clock);
-    let way = Recorder::before(a.fetch());
-    let builder = Validator::builder(API).trust_each(tenants).fetch(way.clone()).clock(clock.clone());
-    let world = World { validator: builder.build().unwrap(), clock, issuer: a, way, told: Arc::default() };
+    let found = |name: &str| Some(Issuer::introspect(name, Introspection::discover(super::api())));
+    let world = trusting(|_| Tenants::at_most(10, found));
     assert!(world.validate(&world.issuer.token().scope("read").mint()).is_ok());
     let sent = world.way.sent();
     assert!(sent.len() >= 2 && sent.iter().all(|sent| sent.addresses == Addresses::Public), "{sent:?}");
@@ -145,20 +161,10 @@ fn a_tenant_that_is_resolved_anew_with_the_same_settings_keeps_what_it_said_and_
 #[test]
 fn a_callback_is_the_same_if_it_is_a_clone_of_one() {
     for (is_shared, questions) in [(true, 1), (false, 2)] {
-        let clock = TestClock::at(1_800_000_000);
-        let a = issuer(A, &clock);
-        let (url, resolved) = (a.introspection_endpoint(), Arc::new(AtomicUsize::new(0)));
         let secret = || ClientSecret::asked(|| Ok::<_, String>("api".to_owned()));
-        let (shared, counted) = (secret(), Arc::clone(&resolved));
-        let tenants = Tenants::at_most(10, move |name| {
-            counted.fetch_add(1, Ordering::SeqCst);
-            let auth = ClientAuth::basic("api", if is_shared { shared.clone() } else { secret() });
-            Some(Issuer::introspect(name, Introspection::at(&url, auth).remember(seconds(3600))))
-        });
-        let way = Recorder::before(a.fetch());
-        let builder = Validator::builder(API).trust_each(tenants.resolve_again_after(seconds(10))).fetch(way.clone());
-        let validator = builder.clock(clock.clone()).build().unwrap();
-        let world = World { clock, issuer: a, validator, way, told: Arc::default() };
+        let shared = secret();
+        let client = move || ClientAuth::basic("api", if is_shared { shared.clone() } else { secret() });
+        let (world, resolved) = asked_as(client);
         let jwt = world.issuer.token().scope("read").lifetime(seconds(3600)).mint();
         assert!(world.validate(&jwt).is_ok());
         world.clock.advance(seconds(10));
@@ -170,20 +176,9 @@ fn a_callback_is_the_same_if_it_is_a_clone_of_one() {
 
 #[test]
 fn another_secret_voids_what_was_said_to_the_client_with_the_old_one() {
-    let clock = TestClock::at(1_800_000_000);
-    let a = issuer(A, &clock);
-    let (url, secret, resolved) =
-        (a.introspection_endpoint(), Arc::new(Mutex::new("api")), Arc::new(AtomicUsize::new(0)));
-    let (known, counted) = (Arc::clone(&secret), Arc::clone(&resolved));
-    let tenants = Tenants::at_most(10, move |name| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        let auth = ClientAuth::basic("api", *known.lock().unwrap());
-        Some(Issuer::introspect(name, Introspection::at(&url, auth).remember(seconds(3600))))
-    });
-    let way = Recorder::before(a.fetch());
-    let builder = Validator::builder(API).trust_each(tenants.resolve_again_after(seconds(10))).fetch(way.clone());
-    let validator = builder.clock(clock.clone()).build().unwrap();
-    let world = World { clock, issuer: a, validator, way, told: Arc::default() };
+    let secret = Arc::new(Mutex::new("api"));
+    let known = Arc::clone(&secret);
+    let (world, resolved) = asked_as(move || ClientAuth::basic("api", *known.lock().unwrap()));
     let jwt = world.issuer.token().scope("read").lifetime(seconds(3600)).mint();
     assert!(world.validate(&jwt).is_ok());
     world.clock.advance(seconds(10));

@@ -160,7 +160,7 @@ fn invalid_grant_is_told_apart_and_stands_for_60_s() {
     let client = server.client(&clock);
     for _ in 0..3 {
         let error = block_on(client.renew(&first_set(0))).unwrap_err();
-        let OAuthError::Refused { stage: Stage::Token, error, description } = error else { panic!("{error}") };
+        let OAuthError::Refused { stage: Stage::Token, error, description, .. } = error else { panic!("{error}") };
         assert_eq!((&*error, description.as_deref()), ("invalid_grant", Some("it was ?? revoked")));
     }
     assert_eq!(server.asked().len(), 1);
