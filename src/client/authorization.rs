@@ -1,5 +1,6 @@
 //! What a user is sent to the authorization endpoint with (RFC 6749 s4.1.1, OpenID Connect Core 1.0 s3.1.2.1).
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::client::error::OAuthError;
@@ -29,13 +30,13 @@ pub enum ResponseMode {
 /// let usual = AuthorizationRequest::from("https://app.example.com/authorize");
 /// # let _ = (request, usual);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AuthorizationRequest {
     pub(crate) redirect_uri: String,
     pub(crate) scope: Option<String>,
     pub(crate) response_mode: ResponseMode,
     pub(crate) max_age: Option<Duration>,
-    pub(crate) acr: Vec<String>,
+    pub(crate) acr: Option<Vec<String>>,
     pub(crate) resources: Vec<String>,
     pub(crate) return_to: Option<String>,
     pub(crate) params: Vec<(String, String)>,
@@ -51,7 +52,7 @@ impl AuthorizationRequest {
             scope: None,
             response_mode: ResponseMode::default(),
             max_age: None,
-            acr: Vec::new(),
+            acr: None,
             resources: Vec::new(),
             return_to: None,
             params: Vec::new(),
@@ -94,10 +95,10 @@ impl AuthorizationRequest {
     }
 
     /// The user must show who he is in one of these ways, the first being preferred (`acr_values`). An ID token that names none of them is
-    /// refused. To ask without demanding it, use [`param`](Self::param).
+    /// refused, and an empty list is an [`OAuthError::InvalidRequest`]. To ask without demanding it, use [`param`](Self::param).
     #[must_use]
     pub fn require_acr(mut self, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.acr = values.into_iter().map(Into::into).collect();
+        self.acr = Some(values.into_iter().map(Into::into).collect());
         self
     }
 
@@ -136,7 +137,10 @@ impl AuthorizationRequest {
         if self.params.iter().any(|(name, _)| is_ours(name)) {
             return invalid("a parameter that this crate sets itself was given as another one");
         }
-        let demands_acr = !self.acr.is_empty() && self.params.iter().any(|(name, _)| name == ACR_VALUES);
+        if self.acr.as_ref().is_some_and(Vec::is_empty) {
+            return invalid("require_acr demands none of no ways to log in");
+        }
+        let demands_acr = self.acr.is_some() && self.params.iter().any(|(name, _)| name == ACR_VALUES);
         if demands_acr || twice(&self.params).is_some() {
             return invalid("a parameter was given twice");
         }
@@ -144,6 +148,18 @@ impl AuthorizationRequest {
             return invalid("return_to is not a path of this program");
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for AuthorizationRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What else is asked for may say who the user is.
+        let names: Vec<_> = self.params.iter().map(|(name, _)| name).collect();
+        f.debug_struct("AuthorizationRequest")
+            .field("redirect_uri", &self.redirect_uri)
+            .field("scope", &self.scope)
+            .field("params", &names)
+            .finish_non_exhaustive()
     }
 }
 

@@ -65,7 +65,7 @@ impl Client {
             scope: (!scope.is_empty()).then(|| scope.to_owned()),
             resources: request.resources.clone(),
             max_age: request.max_age.map(|age| age.as_secs()),
-            acr: request.acr.clone(),
+            acr: request.acr.clone().unwrap_or_default(),
             return_to: request.return_to.clone(),
             until: 0,
             browser: String::new(),
@@ -144,18 +144,17 @@ impl Client {
     /// Who has logged in. What is not verified is not handed out.
     async fn user_of(&self, token: &mut TokenSet, code: &str, record: &Record) -> Result<Option<IdToken>, OAuthError> {
         let settings = &self.0.settings;
-        let (Some(by), Some(jwt)) = (&self.0.judge, token.id_token.as_deref()) else {
-            if record.nonce.is_some() {
-                let problem = "the answer has no id_token, though openid was asked for";
-                return Err(OAuthError::InvalidAnswer { problem });
-            }
+        // Where none was asked for, nothing would tell it from one of another login.
+        let (Some(by), Some(nonce)) = (&self.0.judge, record.nonce.as_deref()) else {
             token.id_token = None;
             return Ok(None);
         };
+        let problem = "the answer has no id_token, though openid was asked for";
+        let jwt = token.id_token.as_deref().ok_or(OAuthError::InvalidAnswer { problem })?;
         let expected = Expected {
             client_id: &settings.client_id,
             audiences: &settings.audiences,
-            nonce: record.nonce.as_deref(),
+            nonce: Some(nonce),
             access_token: Some(token.access_token()),
             code: Some(code),
             max_age: record.max_age.map(Duration::from_secs),

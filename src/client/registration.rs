@@ -270,6 +270,10 @@ impl Registration {
             return Err(ConfigError::Missing { setting: "register", problem });
         };
         self.auth.check()?;
+        if self.is_discovered && self.endpoints.jwks.is_some() {
+            let problem = "an issuer that is discovered names its keys itself";
+            return Err(ConfigError::conflict("openid", self.issuer.unwrap_or_default(), problem));
+        }
         self.check_times()?;
         for scope in self.scope.split(' ').filter(|scope| !scope.is_empty()) {
             Scope::new(scope).map_err(|_| ConfigError::invalid("scope", &self.scope, "is not a list of scopes"))?;

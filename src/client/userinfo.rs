@@ -12,6 +12,7 @@ use crate::client::id_token::{Unproven, is_of_another_kind, verify};
 use crate::jose::json::{self, Duplicates, Value};
 use crate::token::ClaimsError;
 use crate::validator::Validator;
+use crate::wire::fetch::FetchError;
 
 /// What the userinfo endpoint says of a user. It is about the very user who has logged in.
 #[derive(Clone)]
@@ -52,8 +53,11 @@ impl UserInfo {
         let invalid = |problem| OAuthError::InvalidUserInfo { problem };
         match response.status() {
             StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return Err(refused(Stage::UserInfo, "invalid_token", None));
+            StatusCode::UNAUTHORIZED => return Err(refused(Stage::UserInfo, "invalid_token", None)),
+            StatusCode::FORBIDDEN => return Err(refused(Stage::UserInfo, "insufficient_scope", None)),
+            // Not now, and perhaps later.
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                return Err(FetchError::Status { status, retry_after: None }.into());
             }
             _ => return Err(invalid("the answer is no success")),
         }

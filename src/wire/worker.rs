@@ -7,13 +7,14 @@
 //! 1. The thread is started when something is first to be run, one for each process.
 //! 2. It ends when the last handle is dropped and what was begun has come to its end, or after [`PATIENCE`].
 //! 3. What panics ends alone.
+//! 4. At most [`MOST`] run at a time; more fail at once, so that a server that hangs costs no more memory than that.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::process;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -25,10 +26,19 @@ use crate::wire::per_process::PerProcess;
 /// How long what was begun may go on when nobody is left.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const MOST: usize = 4_096;
+
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The near end.
-pub(crate) struct Worker(PerProcess<Mutex<Option<mpsc::UnboundedSender<Job>>>>);
+pub(crate) struct Worker(PerProcess<Desk>);
+
+#[derive(Default)]
+struct Desk {
+    post: Mutex<Option<mpsc::UnboundedSender<Job>>>,
+    /// One for each that runs, and this one.
+    running: Arc<()>,
+}
 
 impl Worker {
     pub(crate) const fn new() -> Self {
@@ -52,9 +62,17 @@ impl Worker {
     }
 
     /// Runs it on the thread, and does not wait.
-    pub(crate) fn start(&self, mut job: Job) -> Result<(), FetchError> {
-        let post = self.0.get_or_make(process::id(), || Mutex::new(None));
-        let mut post = post.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn start(&self, job: Job) -> Result<(), FetchError> {
+        let desk = self.0.get_or_make(process::id(), Desk::default);
+        let running = Arc::clone(&desk.running);
+        if Arc::strong_count(&running) > MOST.saturating_add(1) {
+            return Err(FetchError::other("as many exchanges are under way as may be"));
+        }
+        let mut job: Job = Box::pin(async move {
+            let _running = running;
+            job.await;
+        });
+        let mut post = desk.post.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = &*post {
             match open.send(job) {
                 Ok(()) => return Ok(()),
@@ -101,8 +119,6 @@ fn begin() -> std::io::Result<mpsc::UnboundedSender<Job>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]
@@ -120,6 +136,24 @@ mod tests {
         drop(worker);
         go.send(()).unwrap();
         assert_eq!(heard.recv(), Ok(7));
+    }
+
+    #[test]
+    fn so_many_run_at_a_time_and_no_more() {
+        let worker = Worker::new();
+        let (go, gone) = tokio::sync::watch::channel(false);
+        let wait = || {
+            let mut gone = gone.clone();
+            Box::pin(async move { drop(gone.wait_for(|gone| *gone).await) })
+        };
+        for _ in 0..MOST {
+            worker.start(wait()).unwrap();
+        }
+        assert!(worker.start(wait()).is_err());
+        go.send_replace(true);
+        while futures_executor::block_on(worker.run(async {})).is_err() {
+            thread::yield_now();
+        }
     }
 
     #[test]

@@ -102,7 +102,9 @@ fn an_answer_of_another_status_is_no_userinfo() {
         (401, "refused"),
         (403, "refused"),
         (404, "invalid_userinfo"),
-        (500, "invalid_userinfo"),
+        (429, "unreachable"),
+        (500, "unreachable"),
+        (503, "unreachable"),
     ];
     for (status, expected) in table {
         let fault =
