@@ -84,10 +84,10 @@ async fn login(State(app): State<App>) -> Result<Redirect, Oops> {
 }
 
 /// 4. `/authorize` is where the browser comes back with a code, which is exchanged for tokens. Who the user is has been verified by then.
-async fn authorize(State(app): State<App>, callback: Callback) -> Result<impl IntoResponse, Oops> {
+async fn authorize(State(app): State<App>, headers: HeaderMap, callback: Callback) -> Result<impl IntoResponse, Oops> {
     let login = app.oauth.authorize_access_token("example", &callback).await?;
     let user = login.user().ok_or(OAuthError::MissingToken)?.clone();
-    let cookie = app.sessions.begin(Session { token: login.token().clone(), user })?;
+    let cookie = app.sessions.begin(&headers, Session { token: login.token().clone(), user })?;
     let next = login.return_to().unwrap_or("/").to_owned();
     Ok((login.ended(), cookie, GoTo::to(&next)))
 }
@@ -145,21 +145,13 @@ async fn home(State(app): State<App>, headers: HeaderMap, callback: Callback) ->
 
 /// 9. The authorization server tells of a logout that began elsewhere: the user's tokens end at once, here and at the API.
 async fn backchannel_logout(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, Oops> {
-    let client = app.client()?;
-    let token = match client.logout_token(&headers, &body).await {
-        Ok(token) => token,
-        Err(error) => {
-            eprintln!("tutorial: a logout token was refused: {error}");
-            return Ok(LogoutToken::refusal(&error).map(Body::from));
-        }
-    };
-    app.sessions.end_those_of(&token);
-    if let Some(validator) = app.oauth.resource_server() {
-        token
-            .deny(validator, Duration::from_secs(3600))
-            .map_err(|error| Oops::of(StatusCode::SERVICE_UNAVAILABLE, &error))?;
+    let Some(api) = app.oauth.resource_server() else { return Ok(StatusCode::NOT_FOUND.into_response()) };
+    let answer = app.client()?.backchannel_logout(&headers, &body, api, Duration::from_secs(3600)).await;
+    match (answer.extensions().get::<LogoutToken>(), answer.extensions().get::<OAuthError>()) {
+        (Some(token), _) => app.sessions.end_those_of(token),
+        (None, error) => eprintln!("tutorial: a logout token was refused: {error:?}"),
     }
-    Ok(LogoutToken::response().map(Body::from))
+    Ok(answer.map(Body::from))
 }
 
 impl App {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::rand;
-use axum::http::HeaderMap;
 use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::AppendHeaders;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -34,12 +34,13 @@ pub(crate) fn no_cookie() -> Cookie {
 }
 
 impl Sessions {
-    /// A session gets a name that nobody can guess, and a new one with each login.
-    pub(crate) fn begin(&self, session: Session) -> Result<Cookie, crate::OAuthError> {
+    /// A session gets a name that nobody can guess, and a new one with each login; the browser's old one ends.
+    pub(crate) fn begin(&self, headers: &HeaderMap, session: Session) -> Result<Cookie, crate::OAuthError> {
         let mut octets = [0; 32];
         rand::fill(&mut octets).map_err(|_| crate::OAuthError::MissingToken)?;
         let name = URL_SAFE_NO_PAD.encode(octets);
         let cookie = cookie(&name, 8 * 3600);
+        self.end(headers);
         self.lock().insert(name, session);
         Ok(cookie)
     }
@@ -75,7 +76,9 @@ impl Sessions {
 }
 
 fn name(headers: &HeaderMap) -> Option<String> {
-    let fields = headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());
-    let mut pairs = fields.flat_map(|field| field.split(';'));
-    pairs.find_map(|pair| pair.trim().strip_prefix("session=").map(str::to_owned))
+    // Cookies of others beside ours may be of any octets.
+    let fields = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let mut pairs = fields.flat_map(|field| field.split(|octet| *octet == b';')).map(<[u8]>::trim_ascii);
+    let name = pairs.find_map(|pair| pair.strip_prefix(b"session="))?;
+    String::from_utf8(name.to_vec()).ok()
 }
