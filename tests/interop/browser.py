@@ -16,7 +16,9 @@ from typing import Callable
 from debian import libraries, unpack
 from processes import Process, Trouble
 
-PACKAGES = ["chromium", "chromium-driver"]
+PACKAGES = ["chromium", "chromium-common", "chromium-driver"]
+"""The second has what the first looks for beside itself, so it is wanted there even where the machine has it."""
+
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """The name under which an answer holds an element."""
 
@@ -71,7 +73,11 @@ class Browser:
             flags.append("--no-sandbox")  # It refuses to run as root with one.
         options = {"binary": str(program), "args": flags}
         wanted = {"browserName": "chrome", "goog:chromeOptions": options, "timeouts": {"pageLoad": PATIENCE * 1000}}
-        answer = self._send("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        try:
+            answer = self._send("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        except Trouble:
+            self._end()
+            raise
         self.session = f"/session/{answer['sessionId']}"
 
     def go(self, url: str) -> None:
@@ -138,6 +144,9 @@ class Browser:
     def delete(self) -> None:
         with contextlib.suppress(Trouble):
             self._command("DELETE", "")
+        self._end()
+
+    def _end(self) -> None:
         self.process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
