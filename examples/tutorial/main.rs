@@ -87,7 +87,9 @@ async fn login(State(app): State<App>) -> Result<Redirect, Oops> {
 async fn authorize(State(app): State<App>, headers: HeaderMap, callback: Callback) -> Result<impl IntoResponse, Oops> {
     let login = app.oauth.authorize_access_token("example", &callback).await?;
     let user = login.user().ok_or(OAuthError::MissingToken)?.clone();
-    let cookie = app.sessions.begin(&headers, Session { token: login.token().clone(), user })?;
+    // Some servers say no more than who it is in the ID token, and the rest here.
+    let info = app.client()?.userinfo(login.token()).await.ok();
+    let cookie = app.sessions.begin(&headers, Session { token: login.token().clone(), user, info })?;
     let next = login.return_to().unwrap_or("/").to_owned();
     Ok((login.ended(), cookie, GoTo::to(&next)))
 }

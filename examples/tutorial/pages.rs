@@ -18,7 +18,7 @@ pub(crate) fn welcome() -> Html<String> {
 }
 
 /// What is shown of a user, if the server says it.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Profile {
     name: Option<String>,
     email: Option<String>,
@@ -26,7 +26,9 @@ struct Profile {
 
 /// Somebody is logged in.
 pub(crate) fn profile(session: &Session, shows_token: bool) -> Html<String> {
-    let said = session.user.claims::<Profile>().unwrap_or(Profile { name: None, email: None });
+    let in_id_token = session.user.claims::<Profile>().unwrap_or_default();
+    let beside = session.info.as_ref().and_then(|info| info.claims::<Profile>().ok()).unwrap_or_default();
+    let said = Profile { name: in_id_token.name.or(beside.name), email: in_id_token.email.or(beside.email) };
     let subject = session.user.subject();
     let name = said.name.as_deref().unwrap_or(subject);
     let row = |label: &str, id: &str, value: &str| format!("<dt>{label}</dt><dd id=\"{id}\">{}</dd>", escaped(value));

@@ -9,13 +9,14 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::AppendHeaders;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use scopegate::client::{IdToken, LogoutToken, TokenSet};
+use scopegate::client::{IdToken, LogoutToken, TokenSet, UserInfo};
 
 /// One user's session.
 #[derive(Clone)]
 pub(crate) struct Session {
     pub(crate) token: TokenSet,
     pub(crate) user: IdToken,
+    pub(crate) info: Option<UserInfo>,
 }
 
 #[derive(Clone, Default)]

@@ -25,7 +25,7 @@ READ, WRITE = "things:read", "things:write"
 OTHER_API = "https://other.example/"
 
 USER, PASSWORD = "alice", "a password of hers"
-LOGIN_CLIENT, LOGIN_SECRET = "tutorial", "a secret of the tutorial's own"
+LOGIN_CLIENT, LOGIN_SECRET = "tutorial", "secret-of-the-tutorial"
 
 
 class Installation:
