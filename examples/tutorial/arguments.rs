@@ -14,6 +14,7 @@ A site where people log in, and an API that it calls for them.
   --client-secret TEXT  and by what
   --resource URI        the API that its tokens are for; http://127.0.0.1:PORT/api otherwise
   --scope TEXT          what is asked for; \"openid profile email offline_access things:read\" otherwise
+  --also-audience URI   its ID tokens name this one beside the site
   --plain-jwt           its access tokens do not follow RFC 9068
   --show-token          put the access token into the page, hidden, for tests
   --help                this text
@@ -37,6 +38,7 @@ pub(crate) struct Wanted {
     pub(crate) client_secret: Option<String>,
     pub(crate) resource: Option<String>,
     pub(crate) scope: Option<String>,
+    pub(crate) also_audience: Option<String>,
     pub(crate) is_plain_jwt: bool,
     pub(crate) shows_token: bool,
 }
@@ -49,6 +51,7 @@ pub(crate) struct Arguments {
     pub(crate) client_secret: String,
     pub(crate) resource: String,
     pub(crate) scope: String,
+    pub(crate) also_audience: Option<String>,
     pub(crate) profile: Profile,
     pub(crate) shows_token: bool,
 }
@@ -70,6 +73,7 @@ impl Wanted {
             client_id: self.client_id.unwrap_or_else(|| "tutorial".to_owned()),
             client_secret: self.client_secret.unwrap_or_else(|| "tutorial".to_owned()),
             scope: self.scope.unwrap_or_else(|| SCOPE.to_owned()),
+            also_audience: self.also_audience,
             profile: if self.is_plain_jwt { Profile::PlainJwt } else { Profile::Rfc9068 },
             shows_token: self.shows_token,
         }
@@ -96,6 +100,7 @@ pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Result<Run, Strin
             "--client-id" => wanted.client_id = Some(value()?),
             "--client-secret" => wanted.client_secret = Some(value()?),
             "--resource" => wanted.resource = Some(value()?),
+            "--also-audience" => wanted.also_audience = Some(value()?),
             "--scope" => wanted.scope = Some(value()?),
             _ => return Err(format!("{name} is not known")),
         }

@@ -50,13 +50,14 @@ struct App {
 fn app(settings: Arguments) -> Result<Router, Failure> {
     let issuer = Issuer::discover(&settings.issuer).profile(settings.profile).plain_http(PlainHttp::OnLoopback);
     let validator = Validator::builder(&settings.resource).trust(issuer).build()?;
+    let auth = ClientAuth::basic(&settings.client_id, &*settings.client_secret);
+    let mut registration =
+        Registration::discover(&settings.issuer, auth).scope(&settings.scope).api_base_url(settings.url("/api/"));
+    if let Some(also) = &settings.also_audience {
+        registration = registration.also_audience(also); // a server that names the API in ID tokens too
+    }
     let oauth = OAuth::builder()
-        .register(
-            "example",
-            Registration::discover(&settings.issuer, ClientAuth::basic(&settings.client_id, &*settings.client_secret))
-                .scope(&settings.scope)
-                .api_base_url(settings.url("/api/")),
-        )
+        .register("example", registration)
         .resource_server(validator)
         .plain_http(PlainHttp::OnLoopback) // for this demonstration; leave it out where a real issuer has https
         .build()?;

@@ -54,7 +54,7 @@ class Glewlwyd(Server):
     def start(self, public_url: str) -> str:
         self.issuer = f"{public_url}/api/oidc"
         self.libraries = libraries(self.root)
-        self.port, self.lifetime = free_port(), 3600
+        self.port, self.lifetime, self.has_login_client = free_port(), 3600, False
         self.base = f"http://127.0.0.1:{self.port}"
         database = self.state / "glewlwyd.db"
         with sqlite3.connect(database) as connection:
@@ -118,7 +118,9 @@ class Glewlwyd(Server):
         client |= {"post_logout_redirect_uris": [application.post_logout_uri or ""], "sign_kid": self.keys[-1]["kid"]}
         if application.backchannel_uri:
             client["backchannel_logout_uri"] = application.backchannel_uri
-        self._admin("POST", "client/", client)
+        place = f"client/{LOGIN_CLIENT}" if self.has_login_client else "client/"
+        self._admin("PUT" if self.has_login_client else "POST", place, client)
+        self.has_login_client = True
         self.lifetime = application.lifetime
         self._plugin("PUT")
         return LOGIN_CLIENT, LOGIN_SECRET
@@ -128,13 +130,14 @@ class Glewlwyd(Server):
         browser.type("#username", USER)
         browser.type("#password", PASSWORD)
         browser.click("#loginbut")
-        browser.wait_for(GRANT)
-        for scope in [READ, WRITE]:
-            if browser.has(f'input[id="grant-{scope}"]'):
-                browser.click(f'input[id="grant-{scope}"]')
-        browser.click(GRANT)
-        browser.wait_until_gone(GRANT)
-        browser.leave_by("button.btn-success")
+        # What was allowed before is not asked again.
+        if browser.wait_for(GRANT, GO_ON) == GRANT:
+            for scope in [READ, WRITE]:
+                if browser.has(f'input[id="grant-{scope}"]'):
+                    browser.click(f'input[id="grant-{scope}"]')
+            browser.click(GRANT)
+            browser.wait_until_gone(GRANT)
+        browser.leave_by(GO_ON)
 
     def log_out(self, browser: Browser) -> None:
         """Its button does nothing until it has asked which applications the person is logged in to."""
@@ -281,6 +284,7 @@ def is_whole(key: dict[str, str]) -> bool:
 
 
 INTROSPECT = "introspect"
+GO_ON = "button.btn-success"
 GRANT = ".carousel-item.active button.btn-primary"
 CLIENT = {
     "enabled": True,

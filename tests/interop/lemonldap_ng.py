@@ -48,7 +48,7 @@ class LemonldapNg(Server):
     demands = ("--plain-jwt",)
     endpoint = "/oauth2/introspect"
     asked = Asked(names_audience=False, leaves_out="audience")
-    people = Login(names_user="Doctor Who")
+    people = Login(names_user="Doctor Who", names_api=True)
 
     def install(self) -> None:
         for tool in ["perl", "openssl"]:

@@ -28,7 +28,7 @@ class Tutorial(Examination):
         client, secret = self.server.register(Application(*places, LIFETIME))
         command = [desk.tutorial, f"--port={port}", f"--issuer={self.issuer}", f"--client-id={client}"]
         command += [f"--client-secret={secret}", f"--scope={people.scope}", "--show-token", *self.server.demands]
-        command += [f"--resource={AUDIENCE}"]
+        command += [f"--resource={AUDIENCE}", *([f"--also-audience={AUDIENCE}"] if people.names_api else [])]
         program = Process("the tutorial", command, self.server.state / "tutorial.log", {"NO_COLOR": "1"})
         self.browser = desk.chromium.browser(self.server.state)
         try:

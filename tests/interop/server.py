@@ -116,6 +116,8 @@ class Login:
     """The person's name, where the ID token or the userinfo endpoint says it."""
     jwts: bool = True
     """The access tokens of people are JWTs. Opaque ones have to be asked about."""
+    names_api: bool = False
+    """ID tokens are made out to the API too."""
     tells_logout: bool = False
     """It tells its clients when somebody logs out, by the back channel."""
 
