@@ -3,6 +3,8 @@
 //! [`decide`] may be asked again and gives the same answer to the same arguments. Where it cannot answer from what is at hand it
 //! says what it [needs](Need); whoever gets that brought comes again with the [supply](Supply).
 
+mod unproven;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +17,6 @@ use crate::issuer::{JudgedBy, TrustedIssuer};
 use crate::issuer_id::IssuerId;
 use crate::jose::compact::Unverified;
 use crate::keys::proof::{Proof, prove};
-use crate::keys::store::Held;
-use crate::keys::unknown_key::UnknownKey;
 use crate::opaque::OpaqueRoutes;
 use crate::reason::{Cause, Reason};
 use crate::requirement::Requirement;
@@ -24,6 +24,9 @@ use crate::revocation::DenyList;
 use crate::tenants::{Directory, Entry, Table};
 use crate::token::AccessToken;
 use crate::token_cache::{Evidence, Proven, TokenCache};
+use unproven::{LATER, Unproven, unavailable};
+
+pub(crate) use unproven::SOON;
 
 /// What a validator judges by.
 pub(crate) struct Trusted {
@@ -51,8 +54,16 @@ pub(crate) enum Verdict {
     /// It is good in itself, and not enough for this route.
     NotEnough(AccessToken, Once),
     Refused(Refusal),
-    /// What is needed, and what to say to whoever does not wait for it.
-    Wanted(Box<Need>, Refusal),
+    Wanted(Box<Wanted>),
+}
+
+/// What it takes to judge on.
+pub(crate) struct Wanted {
+    pub(crate) need: Need,
+    /// What to say to whoever does not wait for it.
+    pub(crate) meanwhile: Refusal,
+    /// The token's signature held just now: to be remembered before its issuer's word is waited for, and not enough without that.
+    pub(crate) proven: Option<(AccessToken, Evidence)>,
 }
 
 /// What is to be done once about a token that is good in itself.
@@ -116,7 +127,7 @@ pub(crate) enum Supply {
 enum Stop {
     Refused(Refusal),
     // Boxed, since most judgements state no need: a small result is quick to hand on.
-    Wanted(Box<Need>, Refusal),
+    Wanted(Box<Wanted>),
 }
 
 impl From<Reason> for Stop {
@@ -183,7 +194,7 @@ pub(crate) fn decide(
             if is_enough { Verdict::Accepted(good.token, once) } else { Verdict::NotEnough(good.token, once) }
         }
         Err(Stop::Refused(refusal)) => Verdict::Refused(refusal),
-        Err(Stop::Wanted(need, meanwhile)) => Verdict::Wanted(need, meanwhile),
+        Err(Stop::Wanted(wanted)) => Verdict::Wanted(wanted),
     }
 }
 
@@ -263,7 +274,7 @@ impl Asking<'_> {
             if let Err(reason) = issuer.rules.time(proven.token.get().stated(), now) {
                 return Some(Err(reason.into()));
             }
-            proven.lasts(now).then(|| self.after_proof(issuer, proven.token.hand_out()))
+            proven.lasts(now).then(|| self.after_proof(issuer, proven.token.hand_out(), None))
         })
     }
 
@@ -271,7 +282,7 @@ impl Asking<'_> {
     fn signed(&self) -> Result<(Good, Option<Evidence>), Stop> {
         let Self { trusted, supply, now, .. } = *self;
         // RFC 7515 s7.1: a compact JWS with a strict header.
-        let token = Unverified::parse(self.octets)?;
+        let token = Unverified::parse_knowing(self.octets, |first| trusted.tokens.headers.find(first))?;
         // RFC 8725 s3.8: whose token it says it is; among those that are trusted.
         let resolved = trusted.resolved.as_ref().map(|resolved| resolved.read());
         let (issuer, hint) = trusted.route(&token, resolved.as_deref().map(|table| &**table), supply, now)?;
@@ -302,16 +313,21 @@ impl Asking<'_> {
         let token = AccessToken::new(accepted, &issuer.rules);
         let lasts = issuer.rules.life_left(token.stated(), now);
         let evidence = Evidence { issuer: issuer.number, witness, lasts };
-        self.after_proof(issuer, token).map(|good| (good, Some(evidence)))
+        self.after_proof(issuer, token, Some(evidence)).map(|good| (good, Some(evidence)))
     }
 
-    /// Judges a token whose signature holds.
-    fn after_proof(&self, issuer: &TrustedIssuer, token: AccessToken) -> Result<Good, Stop> {
+    /// Judges a token whose signature holds, as was found just now where there is evidence.
+    fn after_proof(
+        &self,
+        issuer: &TrustedIssuer,
+        token: AccessToken,
+        evidence: Option<Evidence>,
+    ) -> Result<Good, Stop> {
         if issuer.judged_by == JudgedBy::Keys {
             return Ok(Good { token, also: None, fading: None });
         }
         // Signed well, and perhaps revoked since: the issuer has the last word.
-        let said = self.introspected(issuer, Some(&token))?;
+        let said = self.introspected(issuer, Some(&token)).map_err(|stop| stop.with_proof(&token, evidence))?;
         if !said.token.is_of(&token) {
             return Err(Reason::MalformedClaim.into());
         }
@@ -339,11 +355,11 @@ impl Asking<'_> {
         };
         let need = || {
             let question = Question { token: TokenText::new(self.octets), proven: proven.cloned() };
-            Box::new(Need::Introspection { issuer: issuer.rules.issuer.clone(), question })
+            Need::Introspection { issuer: issuer.rules.issuer.clone(), question }
         };
         if let Some(said) = said {
             let (token, is_fading) = said?;
-            return Ok(Good { token, also: None, fading: is_fading.then(need) });
+            return Ok(Good { token, also: None, fading: is_fading.then(|| need().into()) });
         }
         let cause = match self.supply {
             Some(Supply::Unreachable(cause)) => Some(Arc::clone(cause)),
@@ -353,13 +369,25 @@ impl Asking<'_> {
         let unasked = Refusal { reason: Reason::IntrospectionUnavailable, cause, retry_after };
         Err(match self.supply {
             // An answer that is good no more was forgotten on its way: the issuer may think otherwise by now.
-            None | Some(Supply::LookAgain | Supply::Fetched | Supply::Answered(_)) => Stop::Wanted(need(), unasked),
+            None | Some(Supply::LookAgain | Supply::Fetched | Supply::Answered(_)) => Stop::wanted(need(), unasked),
             Some(Supply::BudgetSpent | Supply::Unreachable(_)) => Stop::Refused(unasked),
         })
     }
 }
 
 impl Stop {
+    fn wanted(need: Need, meanwhile: Refusal) -> Self {
+        Self::Wanted(Wanted { need, meanwhile, proven: None }.into())
+    }
+
+    /// What was found out before it came to this is not found out again.
+    fn with_proof(mut self, token: &AccessToken, evidence: Option<Evidence>) -> Self {
+        if let Self::Wanted(wanted) = &mut self {
+            wanted.proven = evidence.map(|evidence| (token.clone(), evidence));
+        }
+        self
+    }
+
     /// Nobody is asked about a token that has expired by its own word.
     fn unless_expired(self, token: &Unverified<'_>, leeway: Duration, now: Timestamp) -> Self {
         match self {
@@ -422,106 +450,10 @@ impl Trusted {
                 let wait = if matches!(supply, Some(Supply::Unreachable(_))) { LATER } else { SOON };
                 let unresolved = unavailable(supply, None, wait);
                 Err(match supply {
-                    None => Stop::Wanted(Need::Issuer { name: hint.issuer().into() }.into(), unresolved),
+                    None => Stop::wanted(Need::Issuer { name: hint.issuer().into() }, unresolved),
                     Some(_) => Stop::Refused(unresolved),
                 })
             }
         }
     }
-}
-
-/// A token that no key at hand has proven, and all that bears on what to say of it.
-struct Unproven<'j> {
-    issuer: &'j TrustedIssuer,
-    token: &'j Unverified<'j>,
-    held: &'j Held,
-    supply: Option<&'j Supply>,
-    now: Timestamp,
-}
-
-impl Unproven<'_> {
-    /// Nothing can be judged without keys: never a 401 (tenet 4), unless the token is not worth asking for.
-    fn without_keys(&self) -> Stop {
-        let barred = self.held.remote().map(|remote| remote.published.barred(self.now));
-        let refusal = self.unavailable(barred);
-        match (self.supply, barred) {
-            (None | Some(Supply::LookAgain), Some(_)) => self.wanted(Need::Keys { issuer: self.name() }, refusal),
-            _ => Stop::Refused(refusal),
-        }
-    }
-
-    /// 401 once the issuer's current keys have judged it; 503 while they are older and the issuer could not be asked.
-    fn unknown_key(&self) -> Stop {
-        let kid = self.token.header.kid();
-        let barred = self.held.remote().map(|remote| remote.published.unknown_barred(self.now));
-        let refusal = self.unavailable(barred);
-        match (self.supply, self.held.unknown_key(kid, self.now)) {
-            (Some(Supply::Fetched), _) | (_, UnknownKey::Absent) => Reason::UnknownKey.into(),
-            (None | Some(Supply::LookAgain), UnknownKey::Ask) => {
-                self.wanted(Need::UnknownKey { issuer: self.name(), kid: kid.map(Into::into) }, refusal)
-            }
-            _ => Stop::Refused(refusal),
-        }
-    }
-
-    /// The key at hand has judged it, so it is 401 whatever the network does. Where the issuer may be asked, it is: the name may
-    /// belong to another key by now.
-    fn bad_signature(&self) -> Stop {
-        let barred = self.held.remote().map(|remote| remote.published.renamed_barred(self.now));
-        match (self.supply, barred) {
-            (None | Some(Supply::LookAgain), Some(Duration::ZERO)) if self.is_worth_asking().is_ok() => {
-                Stop::Wanted(Need::RenamedKey { issuer: self.name() }.into(), Reason::BadSignature.into())
-            }
-            _ => Reason::BadSignature.into(),
-        }
-    }
-
-    /// States a need, unless the token is not worth a fetch.
-    fn wanted(&self, need: Need, meanwhile: Refusal) -> Stop {
-        match self.is_worth_asking() {
-            Ok(()) => Stop::Wanted(need.into(), meanwhile),
-            Err(reason) => reason.into(),
-        }
-    }
-
-    /// A stranger's token or an expired one causes no fetch.
-    fn is_worth_asking(&self) -> Result<(), Reason> {
-        let rules = &self.issuer.rules;
-        #[cfg(feature = "client")]
-        let read = if rules.for_a_client { Hint::read_without_end } else { Hint::read };
-        #[cfg(not(feature = "client"))]
-        let read = Hint::read;
-        let hint = read(self.token)?;
-        if !hint.names(rules.issuer.as_str()) {
-            return Err(Reason::UntrustedIssuer);
-        }
-        if hint.is_expired(self.now, rules.leeway) { Err(Reason::Expired) } else { Ok(()) }
-    }
-
-    fn name(&self) -> IssuerId {
-        self.issuer.rules.issuer.clone()
-    }
-
-    /// Never judged, for `barred` at least: how long the issuer is not asked; `None` where there is nobody to ask.
-    fn unavailable(&self, barred: Option<Duration>) -> Refusal {
-        let known = self.held.remote().and_then(|remote| remote.last_error.clone());
-        match barred {
-            Some(barred) => unavailable(self.supply, known, barred.saturating_add(SOON)),
-            None => unavailable(self.supply, known, LATER),
-        }
-    }
-}
-
-/// How soon to come again after a question that is on its way.
-pub(crate) const SOON: Duration = Duration::from_secs(1);
-/// How soon to come again where nothing is on its way.
-const LATER: Duration = Duration::from_secs(5);
-
-/// Never judged, for so long.
-fn unavailable(supply: Option<&Supply>, known: Option<Cause>, retry_after: Duration) -> Refusal {
-    let cause = match supply {
-        Some(Supply::Unreachable(cause)) => Some(Arc::clone(cause)),
-        Some(Supply::LookAgain | Supply::Fetched | Supply::Answered(_) | Supply::BudgetSpent) | None => known,
-    };
-    Refusal { reason: Reason::KeysUnavailable, cause, retry_after: Some(retry_after) }
 }

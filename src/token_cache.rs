@@ -6,7 +6,8 @@
 //!    was judged.
 //! 4. It is as old as its proof, by whichever clock says longer, and ends with the token at the latest; the token's own times are judged
 //!    each time besides.
-//! 5. Nothing enters that was not accepted, so that junk never makes a good token leave.
+//! 5. Nothing enters whose signature and claims did not hold, so that junk never makes a good token leave. One of which its issuer has
+//!    the last word enters before that word has come: it says nothing of the proof, and is asked each time.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use crate::cache::{Bounded, Bounds, Equivalent};
 use crate::clock::Timestamp;
 use crate::jose::key_set::Witness;
+use crate::jose::known_headers::KnownHeaders;
 use crate::token::{AccessToken, SharedToken};
 
 /// What an entry takes beside its token and the claims, with the counts of threads that use it at once.
@@ -79,6 +81,8 @@ pub(crate) struct TokenCache {
     /// `None` if nothing is to be remembered.
     proven: Option<Bounded<Text, Proven>>,
     life: Duration,
+    /// Known to be headers of tokens that enter, also where none is remembered.
+    pub(crate) headers: KnownHeaders,
 }
 
 impl TokenCache {
@@ -88,7 +92,7 @@ impl TokenCache {
             text.0.len().saturating_add(proven.token.get().stated().size()).saturating_add(OVERHEAD)
         };
         let is_off = life.is_zero() || bounds.entries == 0 || bounds.bytes == 0;
-        Self { proven: (!is_off).then(|| Bounded::new(bounds, size)), life }
+        Self { proven: (!is_off).then(|| Bounded::new(bounds, size)), life, headers: KnownHeaders::default() }
     }
 
     /// One that remembers nothing.
@@ -109,6 +113,7 @@ impl TokenCache {
 
     /// Remembers what was proven of a token just now.
     pub(crate) fn remember(&self, octets: &[u8], token: &AccessToken, evidence: Evidence, now: Timestamp) {
+        self.headers.keep(octets);
         if let Some(proven) = &self.proven {
             proven.insert(Text(octets.into()), Proven { token: SharedToken::new(token.clone()), evidence, at: now });
         }

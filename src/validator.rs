@@ -11,7 +11,7 @@ use crate::config_error::ConfigError;
 use crate::credentials::Credentials;
 #[cfg(feature = "driver")]
 use crate::decision::SOON;
-use crate::decision::{Left, Need, Once, Recalled, Refusal, Supply, Trusted, Verdict, decide, recall};
+use crate::decision::{Left, Need, Once, Recalled, Refusal, Supply, Trusted, Verdict, Wanted, decide, recall};
 use crate::health::Health;
 #[cfg(feature = "driver")]
 use crate::introspection::memory::Meant;
@@ -31,6 +31,7 @@ use crate::requirement::Requirement;
 use crate::restored::{Restored, sets};
 use crate::revocation::{Denial, DenyListFull};
 use crate::token::AccessToken;
+use crate::token_cache::Evidence;
 #[cfg(feature = "driver")]
 use crate::wire::driver::{Answer, Driver, Patience};
 #[cfg(feature = "driver")]
@@ -92,7 +93,7 @@ impl Validator {
             Settled::Refused(rejection) => rejection,
             Settled::Wanted(need, meanwhile) => {
                 // Heals itself: a later check finds what was brought.
-                let network = self.begin(*need, &meanwhile);
+                let network = self.begin(need, &meanwhile);
                 self.reject(meanwhile, demand, network)
             }
         };
@@ -138,7 +139,7 @@ impl Validator {
             match self.settle(presented, demand, supply.as_ref(), left) {
                 Settled::Accepted(token, basis) => return self.accept(token, basis, came),
                 Settled::Refused(rejection) => return self.refuse_with(rejection, came),
-                Settled::Wanted(need, _) => supply = Some(self.0.driver.ask(*need, Patience::OneAnswer).wait().await),
+                Settled::Wanted(need, _) => supply = Some(self.0.driver.ask(need, Patience::OneAnswer).wait().await),
             }
             left = Left::All;
         }
@@ -374,17 +375,29 @@ impl Validator {
                 reject(Reason::InsufficientScope.into())
             }
             Verdict::Refused(refusal) => reject(refusal),
-            Verdict::Wanted(need, meanwhile) => Settled::Wanted(need, meanwhile),
+            Verdict::Wanted(wanted) => {
+                let Wanted { need, meanwhile, proven } = *wanted;
+                if let Some((token, evidence)) = proven {
+                    self.remember(presented, &token, evidence, now);
+                }
+                Settled::Wanted(need, meanwhile)
+            }
         }
     }
 
     /// A signature that held is remembered, and an answer that will be forgotten soon is asked for again.
     fn note_good(&self, presented: &Credentials<'_>, token: &AccessToken, once: Once, now: Timestamp) {
         let Once { evidence, fading } = once;
-        if let (Some(evidence), Ok(octets)) = (evidence, presented.token(self.0.trusted.max_token)) {
-            self.0.trusted.tokens.remember(octets, token, evidence, now);
+        if let Some(evidence) = evidence {
+            self.remember(presented, token, evidence, now);
         }
         self.renew(fading);
+    }
+
+    fn remember(&self, presented: &Credentials<'_>, token: &AccessToken, evidence: Evidence, now: Timestamp) {
+        if let Ok(octets) = presented.token(self.0.trusted.max_token) {
+            self.0.trusted.tokens.remember(octets, token, evidence, now);
+        }
     }
 
     /// Asks again about a token whose answer will be forgotten soon.
@@ -527,7 +540,7 @@ impl Validator {
 enum Settled {
     Accepted(AccessToken, Basis),
     Refused(Rejection),
-    Wanted(Box<Need>, Refusal),
+    Wanted(Need, Refusal),
 }
 
 /// A token can need its issuer resolved, a key of that issuer, and then the issuer's word: three supplies, each judged. One more, since
@@ -568,3 +581,7 @@ impl fmt::Debug for Validator {
         f.debug_struct("Validator").field("issuers", &issuers.collect::<Vec<_>>()).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+#[path = "validator/tests.rs"]
+mod tests;

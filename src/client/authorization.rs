@@ -197,7 +197,7 @@ pub(crate) fn twice(params: &[(String, String)]) -> Option<&str> {
 
 /// Whether a browser that is sent there stays at this host: browsers take `//`, `/\` and what follows a tab or a line end for a host.
 /// No URL has quotes and angle brackets (RFC 3986 s2), which are of use in a page alone, to whoever wants to break out of its markup.
-fn is_local(path: &str) -> bool {
+pub(crate) fn is_local(path: &str) -> bool {
     let fits = |byte| matches!(byte, 0x21..=0x7E) && !b"\"<>\\".contains(&byte);
     let is_plain = path.len() <= 2048 && path.bytes().all(fits);
     is_plain && path.starts_with('/') && !path.starts_with("//")

@@ -29,7 +29,7 @@ pub struct Callback {
 
 /// Those that could be read, and why they do not count.
 #[derive(Clone, Default)]
-struct Params {
+pub(crate) struct Params {
     read: Vec<(String, String)>,
     problem: Option<&'static str>,
 }
@@ -56,6 +56,12 @@ impl Callback {
         });
         let params = if is_other { Params::unreadable("it is not a form") } else { params(body) };
         Self { params, cookies: state::ours(headers) }
+    }
+
+    /// Whether there is an answer at all, for an address that is also visited otherwise: it says which login or logout it is about.
+    #[must_use]
+    pub fn has_state(&self) -> bool {
+        self.param("state").is_some()
     }
 
     pub(crate) fn cookies(&self) -> &[String] {
@@ -87,13 +93,18 @@ impl fmt::Debug for Callback {
 }
 
 impl Params {
+    /// All of them, if they count.
+    pub(crate) fn all(self) -> Result<Vec<(String, String)>, &'static str> {
+        self.problem.map_or(Ok(self.read), Err)
+    }
+
     fn unreadable(problem: &'static str) -> Self {
         Self { problem: Some(problem), ..Self::default() }
     }
 }
 
 /// RFC 6749 s3.1: no parameter stands there twice.
-fn params(encoded: &[u8]) -> Params {
+pub(crate) fn params(encoded: &[u8]) -> Params {
     if encoded.len() > LONGEST {
         return Params::unreadable("it is longer than 32 KiB");
     }

@@ -81,6 +81,8 @@ pub enum OAuthError {
     InvalidLogoutToken {
         /// What is wrong with it.
         problem: &'static str,
+        /// The judge's reason, where its signature, issuer, audience or times are at fault.
+        reason: Option<Reason>,
     },
     /// The server's answer is not what the standard says it is.
     #[error("invalid_answer: {problem}")]

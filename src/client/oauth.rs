@@ -16,6 +16,7 @@ use crate::client::authorization::AuthorizationRequest;
 use crate::client::callback::Callback;
 use crate::client::cookie_store::CookieStore;
 use crate::client::error::{LoginError, OAuthError};
+use crate::client::logout::LoggedOut;
 use crate::client::redirect::{Login, Redirect};
 use crate::client::registered::Client;
 use crate::client::registration::Registration;
@@ -290,7 +291,7 @@ impl IntoResponse for LoginError {
     }
 }
 
-/// The part of an answer that ends a login in the browser: put it before the body, `(login.ended(), page)`.
+/// The part of an answer that ends a login, or a logout, in the browser: put it before the body, `(login.ended(), page)`.
 #[derive(Clone)]
 pub struct Ended(Vec<HeaderValue>);
 
@@ -299,6 +300,14 @@ impl Login {
     #[must_use]
     pub fn ended(&self) -> Ended {
         Ended(self.cookies.clone())
+    }
+}
+
+impl LoggedOut {
+    /// What takes away in the browser what the logout had kept there, as a part of axum's answers.
+    #[must_use]
+    pub fn ended(&self) -> Ended {
+        Ended(self.cookies().to_vec())
     }
 }
 

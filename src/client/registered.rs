@@ -4,10 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::client::api::base::Base;
+use crate::client::api::held::OwnTokens;
+use crate::client::api::http::Http;
 use crate::client::error::{OAuthError, Stage};
 use crate::client::exchange::{Form, member, post};
 use crate::client::registration::{Registration, Settings};
+use crate::client::seen::Seen;
 use crate::client::server::{At, ServerCache, needed};
+use crate::client::successors::Successors;
 use crate::client::token_set::TokenSet;
 use crate::config_error::ConfigError;
 use crate::issuer::Issuer;
@@ -60,6 +65,13 @@ pub(super) struct Inner {
     pub(super) worker: Arc<Worker>,
     /// Judges what the server makes out to this client, where it is known who the server is.
     pub(super) judge: Option<Validator>,
+    pub(super) logouts: Seen,
+    /// Of users' refresh tokens.
+    pub(super) successors: Successors,
+    /// The program's own.
+    pub(super) own: OwnTokens,
+    pub(super) api_base: Option<Base>,
+    pub(super) api_http: Http,
 }
 
 impl Client {
@@ -80,7 +92,22 @@ impl Client {
             let problem = "an ID token is asked for, and the settings do not say whose: openid(issuer, jwks_uri)";
             return Err(ConfigError::conflict("scope", settings.scope, problem));
         }
-        Ok(Self(Arc::new(Inner { settings: Arc::new(settings), server: ServerCache::default(), worker, judge })))
+        let read = |url: &String| {
+            Base::new(url, settings.plain_http)
+                .map_err(|problem| ConfigError::invalid_url("api_base_url", url, problem))
+        };
+        let api_base = settings.api_base_url.as_ref().map(read).transpose()?;
+        Ok(Self(Arc::new(Inner {
+            settings: Arc::new(settings),
+            server: ServerCache::default(),
+            worker,
+            judge,
+            logouts: Seen::default(),
+            successors: Successors::default(),
+            own: OwnTokens::default(),
+            api_base,
+            api_http: Http::default(),
+        })))
     }
 
     /// The name that the program gave it.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::client::api::http::Setup;
 use crate::client::authorization::{is_ours, twice};
 use crate::client::cookie_store::CookieStore;
 use crate::client::state::StateStore;
@@ -35,6 +36,7 @@ pub struct Registration {
     pub(crate) is_discovered: bool,
     pub(crate) scope: String,
     pub(crate) api_base_url: Option<String>,
+    pub(crate) api_http: Setup,
     pub(crate) authorize_params: Vec<(String, String)>,
     pub(crate) access_token_params: Vec<(String, String)>,
     pub(crate) algorithms: Option<Vec<Algorithm>>,
@@ -83,6 +85,7 @@ impl Registration {
             is_discovered: false,
             scope: String::new(),
             api_base_url: None,
+            api_http: Setup::default(),
             authorize_params: Vec::new(),
             access_token_params: Vec::new(),
             algorithms: None,
@@ -297,6 +300,7 @@ impl Registration {
             is_discovered: self.is_discovered,
             scope: self.scope,
             api_base_url: self.api_base_url,
+            api_http: self.api_http,
             authorize_params: self.authorize_params,
             access_token_params: self.access_token_params,
             algorithms: self.algorithms,
@@ -354,6 +358,7 @@ pub(crate) struct Settings {
     pub(crate) is_discovered: bool,
     pub(crate) scope: String,
     pub(crate) api_base_url: Option<String>,
+    pub(crate) api_http: Setup,
     pub(crate) authorize_params: Vec<(String, String)>,
     pub(crate) access_token_params: Vec<(String, String)>,
     pub(crate) algorithms: Option<Vec<Algorithm>>,

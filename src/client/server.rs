@@ -9,6 +9,7 @@ use crate::client::error::OAuthError;
 use crate::client::registration::Settings;
 use crate::clock::Timestamp;
 use crate::endpoint::Endpoint;
+use crate::metadata::ServerMetadata;
 use crate::metadata::login::{LoginMetadata, Named};
 use crate::wire::discovery::{Forms, discover_where};
 use crate::wire::fetch::{FetchError, FetchLimits};
@@ -18,18 +19,27 @@ use crate::wire::worker::Worker;
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// How long it is left alone after it could not be.
 const RETRY: Duration = Duration::from_secs(60);
+/// How long nobody asks again where none could be had yet, so that those who wait behind the first do not each wait in vain.
+const PAUSE: Duration = Duration::from_secs(5);
 /// How long it is used where it cannot be fetched again.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The server's metadata, fetched when it is first needed.
 #[derive(Default)]
-pub(crate) struct ServerCache(Mutex<Option<Held>>);
+pub(crate) struct ServerCache(Mutex<Held>);
 
-struct Held {
-    metadata: Arc<LoginMetadata>,
-    at: Timestamp,
-    /// When it may be asked for again.
-    again: Duration,
+#[derive(Default)]
+enum Held {
+    #[default]
+    Nothing,
+    Metadata {
+        metadata: Arc<LoginMetadata>,
+        at: Timestamp,
+        /// When it may be asked for again.
+        again: Duration,
+    },
+    /// None could be had.
+    Failed { error: FetchError, again: Duration },
 }
 
 /// Which endpoint is meant.
@@ -57,39 +67,50 @@ impl ServerCache {
         };
         let mut held = self.0.lock().await;
         let now = settings.clock.now();
-        if let Some(held) = &*held
-            && now.uptime() < held.again
-        {
-            return Ok(Arc::clone(&held.metadata));
+        match &*held {
+            Held::Metadata { metadata, again, .. } if now.uptime() < *again => return Ok(Arc::clone(metadata)),
+            Held::Failed { error, again } if now.uptime() < *again => return Err(error.clone().into()),
+            Held::Nothing | Held::Metadata { .. } | Held::Failed { .. } => {}
         }
-        let (fetch, plain_http) = (Arc::clone(&settings.fetch), settings.plain_http);
-        let found = worker
-            .run(async move {
-                let forms = Forms::All(None);
-                let limits = FetchLimits::default();
-                let is_login = |metadata: &crate::metadata::ServerMetadata| match metadata.login.token_endpoint {
-                    Named::At(_) => Ok(()),
-                    Named::Absent | Named::Unusable => Err("the metadata names no token_endpoint that may be asked"),
-                };
-                discover_where(&*fetch, &issuer, plain_http, limits, forms, now, is_login).await
-            })
-            .await
-            .and_then(|found| found);
-        match (found, &mut *held) {
-            (Ok((metadata, _)), held) => {
-                let metadata = Arc::new(metadata.login);
+        match fetch(settings, worker, issuer, now).await {
+            Ok(found) => {
+                let metadata = Arc::new(found);
                 let again = now.uptime().saturating_add(LIFETIME);
-                *held = Some(Held { metadata: Arc::clone(&metadata), at: now, again });
+                *held = Held::Metadata { metadata: Arc::clone(&metadata), at: now, again };
                 Ok(metadata)
             }
-            // A server that does not answer is the operator's news, and what it said before holds on for a while.
-            (Err(_), Some(old)) if now.since(old.at) < LONGEST => {
-                old.again = now.uptime().saturating_add(RETRY);
-                Ok(Arc::clone(&old.metadata))
-            }
-            (Err(error), _) => Err(error.into()),
+            Err(error) => match &mut *held {
+                // A server that does not answer is the operator's news, and what it said before holds on for a while.
+                Held::Metadata { metadata, at, again } if now.since(*at) < LONGEST => {
+                    *again = now.uptime().saturating_add(RETRY);
+                    Ok(Arc::clone(metadata))
+                }
+                held => {
+                    *held = Held::Failed { error: error.clone(), again: now.uptime().saturating_add(PAUSE) };
+                    Err(error.into())
+                }
+            },
         }
     }
+}
+
+async fn fetch(
+    settings: &Settings,
+    worker: &Worker,
+    issuer: Box<str>,
+    now: Timestamp,
+) -> Result<LoginMetadata, FetchError> {
+    let (fetch, plain_http) = (Arc::clone(&settings.fetch), settings.plain_http);
+    let is_token_set = settings.endpoints.token.is_some();
+    let exchange = async move {
+        let is_login = |metadata: &ServerMetadata| match metadata.login.token_endpoint {
+            Named::At(_) => Ok(()),
+            Named::Absent | Named::Unusable if is_token_set => Ok(()),
+            Named::Absent | Named::Unusable => Err("the metadata names no token_endpoint that may be asked"),
+        };
+        discover_where(&*fetch, &issuer, plain_http, FetchLimits::default(), Forms::All(None), now, is_login).await
+    };
+    worker.run(exchange).await?.map(|(metadata, _)| metadata.login)
 }
 
 /// An endpoint: the one that was set, else the one that the metadata names.

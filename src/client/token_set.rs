@@ -28,8 +28,11 @@ pub struct TokenSet {
     token_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<i64>,
+    /// The seconds that it was to live when it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<String>,
+    expires_in: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refresh_token: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,6 +76,7 @@ impl TokenSet {
             access_token,
             token_type: "Bearer".to_owned(),
             expires_at,
+            expires_in: found.expires_in,
             refresh_token: found.refresh_token.filter(|token| !token.is_empty()),
             // RFC 6749 s5.1: left out where it is what was asked for.
             scope: found.scope.or_else(|| asked_scope.map(str::to_owned)),
@@ -123,6 +127,13 @@ impl TokenSet {
     #[must_use]
     pub fn is_expired(&self, now: Timestamp, ahead: Duration) -> bool {
         self.expires_at.is_some_and(|end| end <= now.plus(ahead).unix_seconds())
+    }
+
+    /// Whether it is time to have it renewed: so long ahead of its end, but not in the first half of its life, since a token that lives
+    /// a minute would be renewed with every request.
+    pub(crate) fn is_due(&self, now: Timestamp, ahead: Duration) -> bool {
+        let half = self.expires_in.map_or(ahead, |life| Duration::from_secs(life.div_euclid(2)));
+        self.is_expired(now, ahead.min(half))
     }
 
     /// Reads the answer of the token endpoint into a type of yours, members of the server's own included.
@@ -206,5 +217,7 @@ fn seconds(value: &Value<'_>) -> Result<Option<u64>, &'static str> {
     };
     let whole = digits.split_once('.').filter(|(_, rest)| rest.bytes().all(|byte| byte == b'0'));
     let digits = whole.map_or(&*digits, |(whole, _)| whole);
-    digits.parse().map(Some).map_err(|_| "expires_in is not a number of seconds")
+    let digits = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let seconds = digits.and_then(|digits| digits.parse().ok());
+    seconds.map(Some).ok_or("expires_in is not a number of seconds")
 }

@@ -7,6 +7,7 @@ pub(crate) mod crypto;
 pub(crate) mod json;
 pub(crate) mod jwk;
 pub(crate) mod key_set;
+pub(crate) mod known_headers;
 pub(crate) mod secret;
 pub(crate) mod thumbprint;
 pub(crate) mod verify;

@@ -11,8 +11,15 @@ pub mod gateway {}
 #[doc = include_str!("howto/testing.md")]
 pub mod testing {}
 
+#[cfg(all(feature = "axum", feature = "client"))]
+#[doc = include_str!("howto/login.md")]
+pub mod login {}
+
 #[doc = include_str!("howto/issuers.md")]
 pub mod issuers {}
+
+#[doc = include_str!("interop.md")]
+pub mod interop {}
 
 #[doc = include_str!("howto/introspection.md")]
 pub mod introspection {}

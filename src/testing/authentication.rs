@@ -78,8 +78,9 @@ fn asserted(issuer: &State, form: &Form) -> Option<String> {
         Proof::Secret(_) | Proof::Nothing => return None,
     };
     let signed = Signed::by(keys, assertion)?;
-    let is_for_us =
-        [issuer.identifier.clone(), issuer.addresses.below("token")].iter().any(|it| signed.has_audience(it));
+    // RFC 9126 s2 wants all three.
+    let ours = [issuer.identifier.clone(), issuer.addresses.below("token"), issuer.addresses.below("par")];
+    let is_for_us = ours.iter().any(|own| signed.has_audience(own));
     let names_itself = signed.text("iss") == Some(&claimed) && signed.text("sub") == Some(&claimed);
     if !is_for_us || !names_itself || signed.has_expired(issuer.now().unix_seconds()) {
         return None;

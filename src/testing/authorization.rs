@@ -8,7 +8,7 @@ use http::{Method, Request, Response};
 use super::browser;
 use super::form::Form;
 use super::grants::Who;
-use super::own::unguessable;
+use super::own::{Signed, unguessable};
 use super::pages::{Back, Pages};
 use super::provider::Provider;
 use super::redirect::{Mode, TestRedirect};
@@ -47,9 +47,8 @@ pub(super) fn begin(issuer: &State, form: &Form) -> Result<Asked, Problem> {
         }
     };
     let client = known_client(&state.provider, &form)?;
-    let asked = Asked::read(&form, &client, settings);
     drop(state);
-    let asked = asked.and_then(|asked| {
+    let asked = Asked::read(&form, &client, settings).and_then(|asked| {
         if settings.requests == Requests::Pushed && !is_pushed {
             return Err(Problem::Redirect(asked.refusal("invalid_request", "requests have to be pushed")));
         }
@@ -74,8 +73,11 @@ enum Need {
     Nothing,
 }
 
-fn need(asked: &Asked, session: Option<&Session>, now: i64) -> Need {
-    let Some(session) = session else { return Need::Login };
+/// `meant` is the user that the client expects.
+fn need(asked: &Asked, meant: Option<&str>, session: Option<&Session>, now: i64) -> Need {
+    let Some(session) = session.filter(|session| meant.is_none_or(|meant| session.login == meant)) else {
+        return Need::Login;
+    };
     let age = now.saturating_sub(session.auth_time);
     // OpenID Connect Core 1.0 s3.1.2.1: a max_age of 0 is a prompt for login.
     if asked.max_age.is_some_and(|most| most == 0 || age > most)
@@ -95,10 +97,13 @@ fn need_of_consent(asked: &Asked, session: &Session) -> Need {
 /// Asks the person in front of the browser for what is needed, or nothing.
 fn ask(issuer: &State, asked: Asked, cookie: Option<&str>) -> Response<Bytes> {
     let now = issuer.now().unix_seconds();
+    let hint = asked.id_token_hint.as_deref().map(|hint| Signed::id_token(issuer, hint));
+    // OpenID Connect Core 1.0 s3.1.2.1: a hint that is not ours means nobody.
+    let meant = hint.map(|hint| hint.and_then(|hint| hint.text("sub").map(str::to_owned)).unwrap_or_default());
     let (need, sid) = {
         let state = issuer.lock();
         let session = state.provider.sessions.of_browser(cookie);
-        (need(&asked, session, now), session.map(|session| session.sid.clone()))
+        (need(&asked, meant.as_deref(), session, now), session.map(|session| session.sid.clone()))
     };
     if asked.prompts("none") && need != Need::Nothing {
         return answer(issuer, &told_by(issuer, unseen(&asked, need)));
@@ -160,6 +165,7 @@ fn go_on(issuer: &State, id: &str, cookie: Option<&str>, form: &Form) -> Respons
             issuer.lock().provider.sessions.forget(id);
             answer(issuer, &told_by(issuer, denial(&asked)))
         }
+        (Some("switch"), _) => page(issuer, id, &asked, None, None),
         _ => {
             let login = form.one("login").unwrap_or_default().trim();
             // OpenID Connect Core 1.0 s2: that long a `sub` may be.
@@ -238,7 +244,7 @@ pub(super) fn told_by(issuer: &State, answer: TestRedirect) -> TestRedirect {
 
 /// A request as a browser without a cookie brings it: either somebody can be asked, or this is the answer.
 pub(super) fn without_a_browser(issuer: &State, asked: Asked) -> Result<Asked, TestRedirect> {
-    let need = need(&asked, None, issuer.now().unix_seconds());
+    let need = need(&asked, None, None, issuer.now().unix_seconds());
     if asked.prompts("none") { Err(told_by(issuer, unseen(&asked, need))) } else { Ok(asked) }
 }
 

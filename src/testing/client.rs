@@ -50,7 +50,8 @@ impl TestClient {
 
     /// A client that signs assertions with the private half of one of these keys: `private_key_jwt` (RFC 7523 s2.2).
     ///
-    /// An assertion is for the issuer's identifier or its token endpoint, has not expired, and counts once.
+    /// An assertion is for the issuer's identifier, its token endpoint or the one for pushed requests, has not expired, and counts
+    /// once.
     pub fn private_key_jwt(id: impl Into<String>, keys: KeySet) -> Self {
         Self::of(id.into(), Proof::Keys(keys))
     }

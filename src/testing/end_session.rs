@@ -1,6 +1,7 @@
 //! The logout endpoint (OpenID Connect RP-Initiated Logout 1.0), and the news of it (Back-Channel Logout 1.0).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -22,11 +23,10 @@ pub(super) fn end(issuer: &Arc<State>, request: &Request<Bytes>) -> Response<Byt
     if let Some(id) = form.one("transaction").filter(|_| is_post) {
         return confirmed(issuer, id, cookie.as_deref());
     }
-    let hint = match form.one("id_token_hint").map(|hint| Signed::by_any(issuer, hint)) {
+    let hint = match form.one("id_token_hint").map(|hint| Signed::id_token(issuer, hint)) {
         None => None,
-        // s2: an ID token of this issuer, which may have expired.
-        Some(Some(hint)) if hint.text("iss") == Some(&issuer.identifier) => Some(hint),
-        Some(_) => return pages(issuer).error("The id_token_hint is not from this issuer."),
+        Some(Some(hint)) => Some(hint),
+        Some(None) => return pages(issuer).error("The id_token_hint is not an ID token of this issuer."),
     };
     let to = match destination(issuer, &form, hint.as_ref()) {
         Ok(to) => to,
@@ -131,6 +131,8 @@ pub(super) fn logout_token_of(issuer: &Arc<State>, client: &str, sid: Option<&st
         session.map(|session| (session.login.clone(), session.sid.clone()))
     };
     let token = TestToken::of(Arc::clone(issuer)).typ("logout+jwt").without("client_id").audience(client);
+    // s2.4: two minutes at most are best.
+    let token = token.lifetime(LOGOUT_TOKEN_LIFETIME);
     let token = token.claim("events", json!({ "http://schemas.openid.net/event/backchannel-logout": {} }));
     match session {
         Some((login, sid)) => token.subject(&login).claim("sid", sid),
@@ -151,5 +153,6 @@ fn pages(issuer: &State) -> Pages<'_> {
     Pages { issuer: &issuer.identifier }
 }
 
+const LOGOUT_TOKEN_LIFETIME: Duration = Duration::from_secs(120);
 /// Seconds for which the page may stay open.
 const TRANSACTION_LIFETIME: i64 = 600;

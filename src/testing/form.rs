@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 
 /// Names and values in their order. A parameter without a value counts as left out (RFC 6749 s3.1 and s3.2).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {

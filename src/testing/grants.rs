@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::request::{Asked, Claims};
 
 /// Everything that was ever granted. It is kept: a test is short.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Grants {
     held: Vec<Grant>,
     codes: HashMap<String, Code>,
@@ -13,7 +13,7 @@ pub(super) struct Grants {
 }
 
 /// A code, which counts once (RFC 6749 s4.1.2).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Code {
     pub(super) grant: usize,
     pub(super) redirect_uri: String,
@@ -29,7 +29,7 @@ enum Use {
 }
 
 /// What a user has allowed to a client.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Grant {
     pub(super) client: String,
     pub(super) login: String,
@@ -39,7 +39,7 @@ pub(super) struct Grant {
     pub(super) resources: Vec<String>,
     pub(super) claims: Claims,
     pub(super) nonce: Option<String>,
-    pub(super) acr: Option<String>,
+    acr: Option<String>,
     access_tokens: Vec<String>,
     is_revoked: bool,
 }
@@ -56,6 +56,13 @@ pub(super) struct Who {
     pub(super) login: String,
     pub(super) sid: String,
     pub(super) auth_time: i64,
+}
+
+impl Grant {
+    /// The class of the sign-in: what was asked for, or that it proves nothing (OpenID Connect Core 1.0 s2).
+    pub(super) fn acr(&self) -> &str {
+        self.acr.as_deref().unwrap_or("0")
+    }
 }
 
 impl Grants {
@@ -94,9 +101,9 @@ impl Grants {
         Ok((found.clone(), grant.clone()))
     }
 
-    /// Takes a refresh token of this client: the number of its grant. One that was replaced ends its whole family (RFC 9700
+    /// The grant of a refresh token of this client, with its number. One that was replaced ends its whole family (RFC 9700
     /// s4.14.2), whose access tokens are told as the error.
-    pub(super) fn take_refresh_token(&mut self, token: &str, client: &str) -> Result<(usize, Grant), Vec<String>> {
+    pub(super) fn refresh_token(&mut self, token: &str, client: &str) -> Result<(usize, Grant), Vec<String>> {
         let Some(&Refresh { grant: number, is_current }) = self.refresh_tokens.get(token) else {
             return Err(Vec::new());
         };
@@ -108,11 +115,15 @@ impl Grants {
         }
     }
 
-    /// The refresh token of a grant from here on, in the place of all others.
-    pub(super) fn refresh_by(&mut self, number: usize, token: String) {
+    /// The refresh tokens of a grant have had their use.
+    pub(super) fn retire(&mut self, number: usize) {
         for refresh in self.refresh_tokens.values_mut().filter(|refresh| refresh.grant == number) {
             refresh.is_current = false;
         }
+    }
+
+    /// The refresh token of a grant from here on.
+    pub(super) fn refresh_by(&mut self, number: usize, token: String) {
         self.refresh_tokens.insert(token, Refresh { grant: number, is_current: true });
     }
 

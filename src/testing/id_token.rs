@@ -3,10 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::grants::Grant;
 use super::own::half_hash;
 use super::state::{Finish, State};
-use super::token::TestToken;
+use super::token::{LIFETIME, TestToken};
 
 /// Whether an ID token answers a request, whose `nonce` it then has, or is a later one (OpenID Connect Core 1.0 s12.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub(super) enum Occasion {
 pub(super) struct Spoiler<F>(pub(super) F);
 
 impl<F: Fn(TestToken) -> TestToken + Send + Sync> Finish for Spoiler<F> {
-    fn finish(&self, issuer: &Arc<State>, claims: serde_json::Map<String, serde_json::Value>) -> String {
+    fn finish(&self, issuer: &Arc<State>, claims: Map<String, Value>) -> String {
         (self.0)(token(issuer, claims)).mint()
     }
 }
@@ -39,14 +41,14 @@ pub(super) fn mint(issuer: &Arc<State>, grant: &Grant, access_token: &str, occas
         let algorithm = state.keyring.signing(None).map(|key| key.algorithm);
         (claims, algorithm, state.id_tokens.pop_front())
     };
-    let mut put = |name: &str, value: serde_json::Value| claims.insert(name.to_owned(), value);
+    let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     put("iss", issuer.identifier.as_str().into());
     put("sub", grant.login.as_str().into());
     put("aud", grant.client.as_str().into());
     put("iat", now.into());
-    put("exp", now.saturating_add(super::token::LIFETIME).into());
+    put("exp", now.saturating_add(LIFETIME).into());
     put("auth_time", grant.auth_time.into());
-    put("acr", grant.acr.as_deref().unwrap_or(NO_ASSURANCE).into());
+    put("acr", grant.acr().into());
     put("sid", grant.sid.as_str().into());
     if let Some(hash) = algorithm.and_then(|algorithm| half_hash(algorithm, access_token)) {
         put("at_hash", hash.into());
@@ -61,9 +63,6 @@ pub(super) fn mint(issuer: &Arc<State>, grant: &Grant, access_token: &str, occas
 }
 
 /// A token of exactly these claims.
-pub(super) fn token(issuer: &Arc<State>, claims: serde_json::Map<String, serde_json::Value>) -> TestToken {
+pub(super) fn token(issuer: &Arc<State>, claims: Map<String, Value>) -> TestToken {
     TestToken::of(Arc::clone(issuer)).typ("JWT").claims(claims)
 }
-
-/// The `acr` of a sign-in that proves nothing (OpenID Connect Core 1.0 s2).
-const NO_ASSURANCE: &str = "0";

@@ -4,6 +4,9 @@
 //! both the issuer and your validator, a [`Fault`] is what goes wrong at the issuer, and a [`FaultProxy`] is what goes wrong on
 //! the way to it. None of them is for production: the issuer gives tokens to whoever asks.
 //!
+//! The issuer signs people in, too: a [`TestClient`] may send a browser to it, a [`TestUser`] is somebody who has more to tell
+//! than a name, and a [`TestRedirect`] is what the browser brings back.
+//!
 //! ```
 //! use scopegate::testing::{Fault, TestClock, TestIssuer};
 //!

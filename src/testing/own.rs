@@ -48,6 +48,13 @@ impl Signed {
         Self::by(keys, token)
     }
 
+    /// An ID token of this issuer that somebody gives as a hint. It may have expired, and its key may be withdrawn (OpenID Connect
+    /// RP-Initiated Logout 1.0 s2). No other kind of token will do: APIs have those.
+    pub(super) fn id_token(issuer: &State, token: &str) -> Option<Self> {
+        Self::by_any(issuer, token)
+            .filter(|signed| signed.typ == Typ::Jwt && signed.text("iss") == Some(&issuer.identifier))
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.claims.get(name).and_then(Value::as_str)
     }

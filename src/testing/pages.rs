@@ -65,7 +65,9 @@ impl Pages<'_> {
              <p class=\"lead\">You are signed in as <strong><bdi>{login}</bdi></strong>.</p>\n{wants}\
              <form method=\"post\" action=\"{action}\">\n{transaction}\
              <div class=\"buttons\"><button id=\"allow\" type=\"submit\" name=\"decision\" value=\"allow\" autofocus>Allow</button>\n\
-             <button id=\"deny\" type=\"submit\" name=\"decision\" value=\"deny\" class=\"quiet\">Deny</button></div>\n</form>",
+             <button id=\"deny\" type=\"submit\" name=\"decision\" value=\"deny\" class=\"quiet\">Deny</button></div>\n\
+             <p class=\"other\"><button id=\"switch\" type=\"submit\" name=\"decision\" value=\"switch\" class=\"link\">\
+             Sign in as somebody else</button></p>\n</form>",
             client = escape(client),
             login = escape(login),
             action = escape(back.action),
@@ -130,7 +132,8 @@ impl Pages<'_> {
         let policy = HeaderValue::try_from(policy.text()).unwrap_or(NOTHING_ALLOWED);
         let fixed: [(HeaderName, HeaderValue); 4] = [
             (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+            // With less than the origin a browser would say `Origin: null` with the form that goes to the client.
+            (REFERRER_POLICY, HeaderValue::from_static("strict-origin")),
             (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
             (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
         ];

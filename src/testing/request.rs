@@ -26,6 +26,7 @@ pub(super) struct Asked {
     pub(super) prompt: Vec<String>,
     pub(super) login_hint: Option<String>,
     pub(super) acr: Option<String>,
+    pub(super) id_token_hint: Option<String>,
 }
 
 /// The claims that were asked for by name (OpenID Connect Core 1.0 s5.5).
@@ -74,6 +75,7 @@ impl Asked {
             prompt: form.one("prompt").unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect(),
             login_hint: form.one("login_hint").map(str::to_owned),
             acr: None,
+            id_token_hint: form.one("id_token_hint").map(str::to_owned),
         };
         if !is_known_mode {
             return Err(asked.refused("invalid_request", "response_mode is query or form_post"));

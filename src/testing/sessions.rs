@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::request::Asked;
 
 /// The sessions, oldest first, and what browsers are in the middle of.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Sessions {
     held: Vec<Session>,
     transactions: HashMap<String, Transaction>,
 }
 
 /// Somebody who has signed in.
-#[derive(Debug)]
 pub(super) struct Session {
     /// What tokens call it: `sid`.
     pub(super) sid: String,
@@ -26,7 +25,7 @@ pub(super) struct Session {
 }
 
 /// What a browser was asked and has not answered yet.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Transaction {
     /// The browser's cookie: nobody else answers for it.
     pub(super) browser: String,

@@ -89,24 +89,39 @@ fn refresh(issuer: &Arc<State>, client: &str, form: &Form) -> Granted {
     let Some(presented) = form.one("refresh_token") else {
         return Err(Refusal::Because("invalid_request", "refresh_token is missing"));
     };
-    let (number, grant) = {
+    // All at once: of two that come with the same token, one is too late.
+    let (number, grant, scope) = {
         let mut state = issuer.lock();
-        match state.provider.grants.take_refresh_token(presented, client) {
-            Ok(taken) => taken,
+        let rotate = state.provider.settings.refresh_tokens == RefreshTokens::Rotate;
+        let (number, grant) = match state.provider.grants.refresh_token(presented, client) {
+            Ok(found) => found,
             Err(access_tokens) => {
                 state.revoked.extend(access_tokens);
-                return Err(Refusal::Because(
-                    "invalid_grant",
-                    "the refresh token is not known, not yours, replaced or revoked",
-                ));
+                let why = "the refresh token is not known, not yours, replaced or revoked";
+                return Err(Refusal::Because("invalid_grant", why));
             }
+        };
+        let scope = form.one("scope").unwrap_or(&grant.scope).to_owned();
+        if !scope.split(' ').all(|asked| grant.scope.split(' ').any(|granted| granted == asked)) {
+            return Err(Refusal::Because("invalid_scope", "more than was granted"));
         }
+        audiences(&grant, form)?;
+        if rotate {
+            state.provider.grants.retire(number);
+        }
+        (number, grant, scope)
     };
-    let scope = form.one("scope").unwrap_or(&grant.scope).to_owned();
-    if !scope.split(' ').all(|asked| grant.scope.split(' ').any(|granted| granted == asked)) {
-        return Err(Refusal::Because("invalid_scope", "more than was granted"));
-    }
     issue(issuer, (number, &grant), &scope, form, Occasion::Refresh)
+}
+
+/// RFC 8707 s2.2: some of the resources that were granted, or all of them.
+fn audiences<'a>(grant: &'a Grant, form: &'a Form) -> Result<Vec<&'a str>, Refusal> {
+    let narrowed: Vec<&str> = form.all("resource").collect();
+    if !narrowed.iter().all(|asked| grant.resources.iter().any(|granted| granted == asked)) {
+        return Err(Refusal::Because("invalid_target", "not a resource of the authorization request"));
+    }
+    let granted = || grant.resources.iter().map(String::as_str).collect();
+    Ok(if narrowed.is_empty() { granted() } else { narrowed })
 }
 
 /// The tokens of a grant.
@@ -117,15 +132,10 @@ fn issue(
     form: &Form,
     occasion: Occasion,
 ) -> Granted {
-    // RFC 8707 s2.2: some of what was granted, or all of it.
-    let narrowed: Vec<&str> = form.all("resource").collect();
-    if !narrowed.iter().all(|asked| grant.resources.iter().any(|granted| granted == asked)) {
-        return Err(Refusal::Because("invalid_target", "not a resource of the authorization request"));
-    }
-    let granted: Vec<&str> = grant.resources.iter().map(String::as_str).collect();
-    let audiences = if narrowed.is_empty() { granted } else { narrowed };
+    let audiences = audiences(grant, form)?;
     let token = TestToken::of(Arc::clone(issuer)).subject(&grant.login).client_id(&grant.client);
-    let token = token.claim("sid", &grant.sid);
+    // RFC 9068 s2.2.1.
+    let token = token.claim("auth_time", grant.auth_time).claim("acr", grant.acr()).claim("sid", &grant.sid);
     let (mut body, access_token) = access_token(issuer, token, Some(scope).filter(|it| !it.is_empty()), &audiences);
     {
         let mut state = issuer.lock();

@@ -5,7 +5,6 @@ mod failure;
 mod resolver;
 mod stale;
 
-use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
 use std::process;
@@ -23,7 +22,7 @@ use crate::wire::fetch::{Fetch, FetchError, FetchLimits, Fetching, Repeatable};
 use crate::wire::per_process::PerProcess;
 use crate::wire::tls_problem::TlsProblem;
 use certificate::{Clients, identity};
-use failure::failure;
+pub(crate) use failure::failure;
 
 /// The [`Fetch`] that a validator uses unless it is given another.
 ///
@@ -129,7 +128,7 @@ impl ReqwestFetch {
         }
         // RFC 9110 s9.2.2.
         let is_repeatable = request.method().is_idempotent() || request.extensions().get::<Repeatable>().is_some();
-        let client = self.client_for(request.extensions().get(), limits)?;
+        let client = self.client_for(request.extensions().get(), limits).await?;
         let request = reqwest::Request::try_from(request)
             .map_err(|_| FetchError::NotAllowed { problem: "is no URL to the client that would ask it" })?;
         // No resolver is asked for these.
@@ -156,14 +155,18 @@ impl ReqwestFetch {
         Ok(response)
     }
 
-    fn client_for(&self, shown: Option<&ShownCertificate>, limits: FetchLimits) -> Result<reqwest::Client, FetchError> {
+    async fn client_for(
+        &self,
+        shown: Option<&ShownCertificate>,
+        limits: FetchLimits,
+    ) -> Result<reqwest::Client, FetchError> {
         let process = process::id();
         let setup = |source| FetchError::Tls { problem: TlsProblem::Setup, source };
         let identity = self.shown_to(limits.addresses);
         let client = match (shown, limits.addresses) {
             (Some(ShownCertificate::This(pem)), addresses) => {
-                let make = |identity| self.client(limits, Some(identity));
-                return self.own.get_or_make(process, pem, addresses, make).map_err(setup);
+                let begun = || self.begun(limits, None);
+                return self.own.get_or_make(process, pem, addresses, begun).await.map_err(setup);
             }
             (Some(ShownCertificate::OfTheFetch), Addresses::Public) if self.identity.is_some() => {
                 return Err(FetchError::NotAllowed { problem: NOT_SHOWN });
@@ -174,7 +177,7 @@ impl ReqwestFetch {
         if let Some(client) = client.get(process) {
             return Ok(client.clone());
         }
-        let made = self.client(limits, identity.cloned()).map_err(setup)?;
+        let made = self.begun(limits, identity.cloned()).build().map_err(|error| setup(Arc::new(error)))?;
         Ok(client.get_or_make(process, || made.clone()).clone())
     }
 
@@ -187,11 +190,8 @@ impl ReqwestFetch {
         }
     }
 
-    fn client(
-        &self,
-        limits: FetchLimits,
-        identity: Option<Identity>,
-    ) -> Result<reqwest::Client, Arc<dyn Error + Send + Sync>> {
+    /// What is left to do takes its time.
+    fn begun(&self, limits: FetchLimits, identity: Option<Identity>) -> reqwest::ClientBuilder {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("scopegate/", env!("CARGO_PKG_VERSION")))
             .https_only(self.plain_http == PlainHttp::Refused)
@@ -214,11 +214,10 @@ impl ReqwestFetch {
             Some(identity) => builder.identity(identity),
             None => builder,
         };
-        let builder = match limits.addresses {
+        match limits.addresses {
             Addresses::Any => builder,
             confined @ Addresses::Public => builder.dns_resolver(resolver::Filtered(confined)),
-        };
-        builder.build().map_err(|error| Arc::from(Box::<dyn Error + Send + Sync>::from(error)))
+        }
     }
 }
 

@@ -52,7 +52,7 @@ impl Worker {
     }
 
     /// Runs it on the thread, and does not wait.
-    fn start(&self, mut job: Job) -> Result<(), FetchError> {
+    pub(crate) fn start(&self, mut job: Job) -> Result<(), FetchError> {
         let post = self.0.get_or_make(process::id(), || Mutex::new(None));
         let mut post = post.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = &*post {

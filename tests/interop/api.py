@@ -16,17 +16,17 @@ from processes import Process, Trouble
 AUDIENCE = "https://api.example/"
 
 
-def build(root: Path) -> Path:
+def build(root: Path, example: str) -> Path:
     """Builds the example, as every other step of CI does, and returns the program."""
-    command = ["cargo", "build", "--locked", "--example", "guarded_api", "--message-format", "json-render-diagnostics"]
+    command = ["cargo", "build", "--locked", "--example", example, "--message-format", "json-render-diagnostics"]
     built = subprocess.run(command, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     if built.returncode:
-        raise Trouble("the guarded API cannot be built")
+        raise Trouble(f"{example} cannot be built")
     for line in built.stdout.splitlines():
         message = json.loads(line)
-        if message.get("target", {}).get("name") == "guarded_api" and message.get("executable"):
+        if message.get("target", {}).get("name") == example and message.get("executable"):
             return Path(message["executable"])
-    raise Trouble("cargo did not say where the guarded API is")
+    raise Trouble(f"cargo did not say where {example} is")
 
 
 @dataclass

@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from pathlib import Path
 
+import pypi
 from api import AUDIENCE
-from processes import Process, Trouble, Unavailable
-from server import OTHER_API, READ, WRITE, Asked, Installation, Server, Way, ask_for_token, ask_to_revoke, openssl
+from browser import Browser
+from processes import Process, Unavailable
+from server import (
+    OTHER_API,
+    PASSWORD,
+    READ,
+    USER,
+    WRITE,
+    Asked,
+    Login,
+    Server,
+    Way,
+    ask_for_token,
+    ask_to_revoke,
+    openssl,
+)
 
 FILES = Path(__file__).resolve().parent / "authlib"
-OUT_OF_REACH = re.compile(
-    "No matching distribution|Could not find a version|Connection refused|Temporary failure in name resolution|"
-    "Name or service not known|Network is unreachable|Read timed out"
-)
-"""What pip says where there is no network, or its index does not have a package for this Python."""
 
 
 class Authlib(Server):
     name = "authlib"
+    title = "Authlib 1.9"
     algorithms = ("RS256", "ES256")
     endpoint = "/introspect"
     asked = Asked()
+    people = Login(metadata="/.well-known/oauth-authorization-server", names_user="Alice Example")
 
     def install(self) -> None:
         if not shutil.which("openssl"):
             raise Unavailable("there is no openssl")
-        installation = Installation()
-        if installation.run([sys.executable, "-m", "pip", "--version"])[0]:
-            raise Unavailable("this Python has no pip")
-        self.packages = self.store / "packages"
-        wanted, installed = FILES / "requirements.txt", self.store / "installed.txt"
-        mark = f"{sys.version}\n{wanted.read_text()}"
-        if installed.exists() and installed.read_text() == mark:
-            return
-        shutil.rmtree(self.store, ignore_errors=True)
-        self.store.mkdir(parents=True)
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--retries=1", "--quiet", "install"]
-        options = ["--only-binary=:all:", "--no-deps", "--target", self.packages]
-        code, output = installation.run([*pip, *options, "-r", wanted])
-        if code and (reason := OUT_OF_REACH.search(output)):
-            raise Unavailable(f"pip cannot fetch it ({reason[0]})")
-        if code:
-            raise Trouble(f"pip cannot install it:\n{output[-2000:]}")
-        installed.write_text(mark)
+        self.packages = pypi.fetch(FILES / "requirements.txt", self.store)
 
     def start(self, public_url: str) -> str:
         for name in ["client", "other"]:
@@ -81,3 +75,8 @@ class Authlib(Server):
     def signed(self) -> list[tuple[Way, bool]]:
         wanted = ["--client=api-basic", "--signed"]
         return [(Way("signed answers, of which this server has none", wanted, "secret"), False)]
+
+    def log_in(self, browser: Browser) -> None:
+        browser.type("input[name=user]", USER)
+        browser.type("input[name=password]", PASSWORD)
+        browser.leave_by("button[value=yes]")

@@ -12,7 +12,7 @@ from pathlib import Path
 from api import AUDIENCE, Api, Seen, Stream
 from processes import Trouble
 from proxy import Proxy
-from server import OTHER_API, READ, WRITE, Server
+from server import OTHER_API, READ, WRITE, Server, Way
 
 ROTATED, STEADY = "ES256", "RS256"
 """The keys of the one are turned over and over, those of the other stay."""
@@ -26,6 +26,13 @@ class Report:
     def __init__(self):
         self.passed = self.failed = 0
         self.since = time.monotonic()
+        self.shown: dict[tuple[str, str], list[str]] = {}
+        """By server and feature: what held, in particular."""
+
+    def shows(self, server: str, feature: str, particular: str = "") -> None:
+        shown = self.shown.setdefault((server, feature), [])
+        if particular and particular not in shown:
+            shown.append(particular)
 
     def line(self, server: str, holds: bool, what: str, seen: object = "") -> None:
         """With the seconds since the line before."""
@@ -37,11 +44,15 @@ class Report:
 
 
 class Examination:
-    """Checks of one server that runs. Each begins with an API of its own, so that none has spent what another counts."""
+    """Checks of one server that runs. What holds goes to the manual under the name of the feature that it `shows`.
+
+    Each begins with an API of its own, so that none has spent what another counts.
+    """
 
     def __init__(self, server: Server, issuer: str, proxy: Proxy, program: Path, report: Report):
         self.server, self.issuer, self.proxy, self.program, self.report = server, issuer, proxy, program, report
         self.apis = 0
+        self.shows = ""
 
     def api(self, more: list[str] | None = None, secret: str | None = None) -> Api:
         """One that judges by keys, if it is not told otherwise."""
@@ -49,14 +60,36 @@ class Examination:
         log = self.server.state / f"{type(self).__name__}-{self.apis}.log"
         return Api(self.program, self.issuer, log, [*self.server.demands, *(more or [])], secret)
 
-    def say(self, holds: bool, what: str, seen: object = "") -> None:
+    def asker(
+        self,
+        way: Way,
+        *more: str,
+        order: str = "--introspect",
+        place: str = "discover",
+        accept_absent: bool = True,
+        secret_file: Path | None = None,
+    ) -> Api:
+        arguments = [f"{order}={place}", *way.arguments, *more]
+        if accept_absent and self.server.asked.leaves_out:
+            arguments.append(f"--accept-absent={self.server.asked.leaves_out}")
+        if secret_file:
+            return self.api([*arguments, f"--secret-file={secret_file}"])
+        if way.secret is not None:
+            arguments.append(f"--secret-env={Api.SECRET}")
+        return self.api(arguments, way.secret)
+
+    def say(self, holds: bool, what: str, seen: object = "", particular: str = "") -> None:
         self.report.line(self.server.name, holds, what, seen)
+        if self.shows and holds:
+            self.report.shows(self.server.name, self.shows, particular)
 
 
 class Judging(Examination):
     """How JWTs are judged by the issuer's keys, while these are turned over."""
 
     def run(self) -> None:
+        if not self.server.algorithms:
+            return
         if not self.server.turns_keys:
             self.answers(self.api())
             return
@@ -68,9 +101,10 @@ class Judging(Examination):
         self.outage(last, kept)
 
     def answers(self, api: Api) -> None:
+        self.shows = "JWTs"
         for algorithm in self.server.algorithms:
             seen = api.ask(self.server.token(algorithm))
-            self.say(seen.status == 200, f"a genuine token signed with {algorithm} is 200", seen)
+            self.say(seen.status == 200, f"a genuine token signed with {algorithm} is 200", seen, algorithm)
         algorithm = self.server.algorithms[0]
         token = self.server.token(algorithm)
         claims = api.ask(token, path="/me")
@@ -95,6 +129,7 @@ class Judging(Examination):
 
     def overlap(self, api: Api) -> None:
         """Twice the issuer publishes a key, signs with it a while later, and keeps the older ones."""
+        self.shows = "rotation"
         before, first = self.proxy.key_sets(), self.server.token(ROTATED)
         old = [kid_of(first)]
         stream = Stream(api, {"the first key": first})
@@ -114,6 +149,7 @@ class Judging(Examination):
 
     def no_overlap(self, api: Api) -> None:
         """The old key is gone when the new one signs."""
+        self.shows = "rotation"
         before, old = self.proxy.key_sets(), self.server.token(ROTATED)
         self.say(api.ask(old).status == 200, "before a rotation without overlap the old key is accepted")
         new = self.turn_over(kid_of(old))
@@ -129,6 +165,7 @@ class Judging(Examination):
 
     def flood(self, api: Api) -> None:
         """Somebody sends tokens that name keys nobody has."""
+        self.shows = "flood"
         before, steady = self.proxy.key_sets(), self.server.token(STEADY)
         tokens = [steady if number % 10 == 9 else invented(steady) for number in range(FLOOD * 10 // 9)]
         answers = list(zip(tokens, api.all_at_once(tokens)))
@@ -146,6 +183,7 @@ class Judging(Examination):
 
     def outage(self, api: Api, kept: str) -> None:
         """The issuer is out of reach. This API has its keys from before all the rotations."""
+        self.shows = "keys out of reach"
         unknown = self.server.token(ROTATED)
         self.proxy.cut()
         wrong = [seen for seen in api.all_at_once([kept] * 50) if seen.status != 200]

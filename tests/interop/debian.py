@@ -17,8 +17,8 @@ OUT_OF_REACH = re.compile(
 
 def unpack(packages: list[str], store: Path) -> Path:
     """The packages, and those that they need and the machine lacks. Returns what would be `/`."""
-    root = store / "root"
-    if (store / "unpacked").exists():
+    root, unpacked, mark = store / "root", store / "unpacked", " ".join(packages)
+    if unpacked.exists() and unpacked.read_text() == mark:
         return root
     for tool in ["apt-get", "dpkg-deb"]:
         if not shutil.which(tool):
@@ -34,7 +34,7 @@ def unpack(packages: list[str], store: Path) -> Path:
             raise Trouble(f"{package.name} cannot be unpacked: {output}")
     for folder in ["lists", "cache"]:
         shutil.rmtree(store / folder)
-    (store / "unpacked").touch()
+    unpacked.write_text(mark)
     return root
 
 

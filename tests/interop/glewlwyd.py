@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import urllib.request
 from pathlib import Path
 
 from api import AUDIENCE
+from browser import Browser
 from debian import libraries, unpack
 from processes import Process, Trouble, run
 from server import (
     DIRECT,
+    LOGIN_CLIENT,
+    LOGIN_SECRET,
     OTHER_API,
+    PASSWORD,
     READ,
+    USER,
     WRITE,
+    Application,
     Asked,
+    Login,
     Server,
     Way,
     answers,
@@ -25,18 +33,20 @@ from server import (
     send,
 )
 
-PACKAGES = ["glewlwyd", "rnbyc", "dbconfig-no-thanks"]
-"""The server, the tool that makes its keys, and the word that no database server is wanted."""
+PACKAGES = ["glewlwyd", "rnbyc", "dbconfig-no-thanks", "libjs-jquery"]
+"""The server, the tool that makes its keys, the word that no database server is wanted, and what its login page needs."""
 
 KEYS = {"RS256": "rsa2048", "PS256": "rsa2048", "ES256": "ec256", "ES384": "ec384", "EdDSA": "ed25519"}
 
 
 class Glewlwyd(Server):
     name = "glewlwyd"
+    title = "Glewlwyd 2.7"
     algorithms = tuple(KEYS)
     turns_keys = True
     endpoint = "/introspect"
     asked = Asked(leaves_out="issuer", signs_refusals=False)
+    people = Login(scope=f"openid {READ} {WRITE}", resource=AUDIENCE, tells_logout=True)
 
     def install(self) -> None:
         self.root = unpack(PACKAGES, self.store)
@@ -44,13 +54,16 @@ class Glewlwyd(Server):
     def start(self, public_url: str) -> str:
         self.issuer = f"{public_url}/api/oidc"
         self.libraries = libraries(self.root)
-        self.port = free_port()
+        self.port, self.lifetime = free_port(), 3600
         self.base = f"http://127.0.0.1:{self.port}"
         database = self.state / "glewlwyd.db"
         with sqlite3.connect(database) as connection:
             tables = self.root / "usr/share/dbconfig-common/data/glewlwyd/install/sqlite3"
             connection.executescript(tables.read_text())
         connection.close()
+        # Some of it are links to where other packages would be installed, among them the settings.
+        shutil.copytree(self.root / "usr/share/glewlwyd/webapp", self.state / "pages", ignore=missing)
+        shutil.copy(self.root / "etc/glewlwyd/config-2.7.json/config.json", self.state / "pages/config.json")
         settings = self.state / "glewlwyd.conf"
         settings.write_text(self._settings(public_url, database))
         command = [self.root / "usr/bin/glewlwyd", f"--config-file={settings}"]
@@ -99,6 +112,35 @@ class Glewlwyd(Server):
         self.keys = [key for key in self.keys if key["kid"] != kid]
         self._plugin("PUT")
 
+    def register(self, application: Application) -> tuple[str, str]:
+        client = {**CLIENT, "client_id": LOGIN_CLIENT, "name": LOGIN_CLIENT, "client_secret": LOGIN_SECRET, "scope": []}
+        client |= {"authorization_type": ["code", "refresh_token"], "redirect_uri": [application.redirect_uri]}
+        client |= {"post_logout_redirect_uris": [application.post_logout_uri or ""], "sign_kid": self.keys[-1]["kid"]}
+        if application.backchannel_uri:
+            client["backchannel_logout_uri"] = application.backchannel_uri
+        self._admin("POST", "client/", client)
+        self.lifetime = application.lifetime
+        self._plugin("PUT")
+        return LOGIN_CLIENT, LOGIN_SECRET
+
+    def log_in(self, browser: Browser) -> None:
+        """Its pages are drawn by a script: who it is, what the application may do, and that it goes on."""
+        browser.type("#username", USER)
+        browser.type("#password", PASSWORD)
+        browser.click("#loginbut")
+        browser.wait_for(GRANT)
+        for scope in [READ, WRITE]:
+            if browser.has(f'input[id="grant-{scope}"]'):
+                browser.click(f'input[id="grant-{scope}"]')
+        browser.click(GRANT)
+        browser.wait_until_gone(GRANT)
+        browser.leave_by("button.btn-success")
+
+    def log_out(self, browser: Browser) -> None:
+        """Its button does nothing until it has asked which applications the person is logged in to."""
+        browser.wait_for_text(LOGIN_CLIENT)
+        browser.leave_by(".card-body button.btn-danger")
+
     def _settings(self, public_url: str, database: Path) -> str:
         """Its settings file. The database as Debian makes it holds an administrator whose password is well known."""
         modules = {"user": "user", "user_middleware": "user_middleware", "client": "client", "plugin": "plugin"}
@@ -108,6 +150,7 @@ class Glewlwyd(Server):
             "bind_address": "127.0.0.1",
             "external_url": public_url,
             "login_url": "login.html",
+            "static_files_path": f"{self.state}/pages/",
             "api_prefix": "api",
             "log_mode": "console",
             "log_level": "WARNING",
@@ -121,6 +164,7 @@ class Glewlwyd(Server):
         }
         lines += [f'{name}="{value}"' for name, value in settings.items()]
         lines += [f"port={self.port}", "cookie_secure=0", "session_expiration=2419200", "login_api_enabled=true"]
+        lines.append(f"static_files_mime_types = ({MIME_TYPES})")
         lines.append(f'database = {{ type = "sqlite3"; path = "{database}"; }};')
         return "\n".join(lines) + "\n"
 
@@ -129,6 +173,8 @@ class Glewlwyd(Server):
         # Clients carry the name of the key that signs for them, which is how each algorithm is had.
         clients = json.loads(self._admin("GET", "mod/client/database"))
         clients["parameters"]["data-format"]["sign_kid"] = {"multiple": False, "read": True, "write": True}
+        lists = {"multiple": True, "read": True, "write": True}
+        clients["parameters"]["data-format"]["post_logout_redirect_uris"] = lists
         self._admin("PUT", "mod/client/database", clients)
         self._admin("PUT", "mod/client/database/reset")
         for scope in [READ, WRITE, INTROSPECT]:
@@ -140,6 +186,8 @@ class Glewlwyd(Server):
         for algorithm in self.algorithms:
             self._client("POST", algorithm, self._new_key(algorithm))
         self._admin("POST", "client/", {**CLIENT, "client_id": "api", "name": "api", "scope": [INTROSPECT]})
+        person = {"username": USER, "password": PASSWORD, "name": "Alice Example", "enabled": True}
+        self._admin("POST", "user/", {**person, "scope": ["openid", READ, WRITE]})
         self._plugin("POST")
 
     def _log_in(self) -> None:
@@ -174,10 +222,20 @@ class Glewlwyd(Server):
             "client-sign_kid-parameter": "sign_kid",
             "subject-type": "public",
             "allow-non-oidc": True,
-            "access-token-duration": 3600,
+            "access-token-duration": self.lifetime,
             "refresh-token-duration": 3600,
             "code-duration": 600,
             "auth-type-client-enabled": True,
+            "auth-type-code-enabled": True,
+            "auth-type-refresh-enabled": True,
+            "pkce-allowed": True,
+            "pkce-required": True,
+            "session-management-allowed": True,
+            # Without the one of them it does not find what the other is for.
+            "back-channel-logout-allowed": True,
+            "front-channel-logout-allowed": True,
+            "session-cookie-name": "GLEWLWYD2_OIDC_SESSION",
+            "session-cookie-expiration": 3600,
             **{f"auth-type-{other}-enabled": False for other in OTHER_GRANTS},
             # A client is told about its own tokens, and whoever has a token of this scope about all.
             "introspection-revocation-allowed": True,
@@ -211,6 +269,10 @@ class Glewlwyd(Server):
         raise Trouble("rnbyc makes no key whose coordinates are whole")
 
 
+def missing(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if not Path(folder, name).exists()]
+
+
 def is_whole(key: dict[str, str]) -> bool:
     """It leaves out zeros at the beginning of a coordinate, in one key of a hundred, which RFC 7518 s6.2.1.2 does not allow."""
     lengths = {"ec256": 43, "ec384": 64}
@@ -219,6 +281,7 @@ def is_whole(key: dict[str, str]) -> bool:
 
 
 INTROSPECT = "introspect"
+GRANT = ".carousel-item.active button.btn-primary"
 CLIENT = {
     "enabled": True,
     "confidential": True,
@@ -227,5 +290,13 @@ CLIENT = {
     "token_endpoint_auth_method": ["client_secret_basic"],
     "resource": [AUDIENCE, OTHER_API],
 }
-OTHER_GRANTS = ["code", "token", "id-token", "implicit", "password", "device", "refresh"]
-
+OTHER_GRANTS = ["token", "id-token", "implicit", "password", "device"]
+MIME_TYPES = ", ".join(
+    f'{{ extension = ".{extension}" mime_type = "{kind}" }}'
+    for extension, kind in [
+        ("html", "text/html"),
+        ("js", "application/javascript"),
+        ("json", "application/json"),
+        ("css", "text/css"),
+    ]
+)

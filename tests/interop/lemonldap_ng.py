@@ -7,21 +7,48 @@ import json
 import shutil
 
 from api import AUDIENCE
+from browser import Browser
 from debian import libraries, unpack
 from processes import Process, Trouble, Unavailable
-from server import OTHER_API, READ, WRITE, Asked, Server, Way, answers, ask_for_token, free_port, openssl
+from server import (
+    LOGIN_CLIENT,
+    LOGIN_SECRET,
+    OTHER_API,
+    READ,
+    WRITE,
+    Application,
+    Asked,
+    Login,
+    Server,
+    Way,
+    answers,
+    ask_for_token,
+    free_port,
+    openssl,
+)
 
 PACKAGES = ["liblemonldap-ng-portal-perl", "starman", "libcrypt-openssl-bignum-perl", "libconvert-pem-perl"]
 PACKAGES += ["libstring-random-perl", "libio-string-perl"]
 """The server, what runs it, and what it only recommends and cannot do without."""
 
+PORTAL = """use Plack::Builder;
+builder {
+    enable 'Static', path => qr{^/static/}, root => 'ROOT/lemonldap-ng/portal/htdocs';
+    enable 'Static', path => qr{^/javascript/}, root => 'ROOT';
+    do 'ROOT/lemonldap-ng/portal/htdocs/index.psgi';
+};
+"""
+"""The server, and what a web server before it would do: it takes a request for a picture for one of its own."""
+
 
 class LemonldapNg(Server):
     name = "lemonldap-ng"
+    title = "LemonLDAP::NG 2.16"
     algorithms = ("RS256", "RS512")
     demands = ("--plain-jwt",)
     endpoint = "/oauth2/introspect"
     asked = Asked(names_audience=False, leaves_out="audience")
+    people = Login(names_user="Doctor Who")
 
     def install(self) -> None:
         for tool in ["perl", "openssl"]:
@@ -34,25 +61,34 @@ class LemonldapNg(Server):
         self.sessions = self.state / "sessions"
         for folder in ["configuration", "sessions/lock", "cache", "perl/GD"]:
             (self.state / folder).mkdir(parents=True)
-        # It loads a module that draws pictures for its login page, which nobody sees here.
+        # It loads a module that draws pictures for its login page, where there are none here.
         (self.state / "perl/GD/SecurityImage.pm").write_text("package GD::SecurityImage; sub import {} 1;\n")
-        settings = self.state / "lemonldap-ng.ini"
-        settings.write_text(self._settings())
-        configuration = json.dumps(self._configuration(public_url))
-        (self.state / "configuration/lmConf-1.json").write_text(configuration)
+        (self.state / "lemonldap-ng.ini").write_text(self._settings())
+        private, public = self.state / "signing.key", self.state / "signing.pub"
+        openssl("genrsa", "-traditional", "-out", private, "2048")
+        openssl("rsa", "-in", private, "-pubout", "-out", public)
+        self.configuration = self._configuration(public_url, private.read_text(), public.read_text())
+        self._run()
+        return public_url
+
+    def _run(self) -> None:
+        """It reads its configuration when it starts."""
+        (self.state / "configuration/lmConf-1.json").write_text(json.dumps(self.configuration))
+        shutil.rmtree(self.state / "cache")
+        (self.state / "cache").mkdir()
         places = [self.state / "perl", self.root / "usr/share/perl5", *self.root.glob("usr/lib/*-linux-*/perl5/5.*")]
         places += [*self.root.glob("usr/share/perl/5.*"), *self.root.glob("usr/lib/*-linux-*/perl/5.*")]
         environment = {
             "PERL5LIB": ":".join(map(str, places)),
-            "LLNG_DEFAULTCONFFILE": str(settings),
+            "LLNG_DEFAULTCONFFILE": f"{self.state}/lemonldap-ng.ini",
             **libraries(self.root),
         }
-        portal = self.root / "usr/share/lemonldap-ng/portal/htdocs/index.psgi"
+        portal = self.state / "portal.psgi"
+        portal.write_text(PORTAL.replace("ROOT", f"{self.root}/usr/share"))
         address = f"127.0.0.1:{self.port}"
         command = ["perl", self.root / "usr/bin/starman", "--workers=4", f"--listen={address}", portal]
-        process = Process(self.name, command, self.state / "lemonldap-ng.log", environment)
-        process.wait_for(lambda: answers(f"http://{address}/.well-known/openid-configuration"))
-        return public_url
+        self.process = Process(self.name, command, self.state / "lemonldap-ng.log", environment)
+        self.process.wait_for(lambda: answers(f"http://{address}/.well-known/openid-configuration"))
 
     def token(self, algorithm: str, scope: str = f"{READ} {WRITE}", audience: str | None = None) -> str:
         """It grants what a client may have, whatever was asked for: so there is a client for each."""
@@ -83,6 +119,35 @@ class LemonldapNg(Server):
         wanted = ["--client=api", "--signed"]
         return [(Way("signed answers, of which this server has none", wanted, "secret"), False)]
 
+    def register(self, application: Application) -> tuple[str, str]:
+        more = {
+            "ClientSecret": LOGIN_SECRET,
+            "RedirectUris": application.redirect_uri,
+            "PostLogoutRedirectUris": application.post_logout_uri or "",
+            "AccessTokenJWT": 1,
+            "AccessTokenSignAlg": "RS256",
+            "IDTokenSignAlg": "RS256",
+            "RequirePKCE": 1,
+            "RefreshToken": 1,
+            # With that page it forgets, at a logout, where the browser came from.
+            "BypassConsent": 1,
+            "AccessTokenExpiration": application.lifetime,
+        }
+        self.configuration["oidcRPMetaDataOptions"][LOGIN_CLIENT] = self._client(LOGIN_CLIENT, AUDIENCE, **more)
+        self.configuration["oidcRPMetaDataExportedVars"] = {LOGIN_CLIENT: {"name": "cn"}}
+        self.process.stop()
+        self._run()
+        return LOGIN_CLIENT, LOGIN_SECRET
+
+    def log_in(self, browser: Browser) -> None:
+        """One of the people that it makes up to be tried."""
+        browser.type("input[name=user]", "dwho")
+        browser.type("input[name=password]", "dwho")
+        browser.leave_by("button[type=submit]")
+
+    def log_out(self, browser: Browser) -> None:
+        browser.leave_by("button[type=submit]")
+
     def _settings(self) -> str:
         lines = ["[all]", "logLevel = warn", "[configuration]", "type = File", f"dirName = {self.state}/configuration"]
         cache = f"'cache_root' => '{self.state}/cache', 'cache_depth' => 3, 'default_expires_in' => 600"
@@ -90,10 +155,7 @@ class LemonldapNg(Server):
         lines += ["[portal]", f"templateDir = {self.root}/usr/share/lemonldap-ng/portal/templates", "languages = en"]
         return "\n".join(lines) + "\n"
 
-    def _configuration(self, issuer: str) -> dict[str, object]:
-        private, public = self.state / "signing.key", self.state / "signing.pub"
-        openssl("genrsa", "-traditional", "-out", private, "2048")
-        openssl("rsa", "-in", private, "-pubout", "-out", public)
+    def _configuration(self, issuer: str, private: str, public: str) -> dict[str, object]:
         clients = {"api": self._client("api", AUDIENCE)}
         for kind in [*self.algorithms, "opaque"]:
             for whose, audience in {"": AUDIENCE, "-other": OTHER_API}.items():
@@ -123,11 +185,13 @@ class LemonldapNg(Server):
             "persistentStorageOptions": sessions,
             "issuerDBOpenIDConnectActivation": 1,
             "oidcServiceMetaDataIssuer": issuer,
-            "oidcServicePrivateKeySig": private.read_text(),
-            "oidcServicePublicKeySig": public.read_text(),
+            "oidcServicePrivateKeySig": private,
+            "oidcServicePublicKeySig": public,
             "oidcServiceKeyIdSig": "RSA-1",
             "oidcRPMetaDataOptions": clients,
             "oidcRPMetaDataScopeRules": scopes,
+            "oidcServiceAllowAuthorizationCodeFlow": 1,
+            "demoExportedVars": {"cn": "cn", "uid": "uid"},
         }
 
     @staticmethod

@@ -7,8 +7,23 @@ import shutil
 from pathlib import Path
 
 from api import AUDIENCE
+from browser import Browser
 from processes import Process, Trouble, Unavailable
-from server import READ, WRITE, Asked, Installation, Server, Way, ask_for_token, ask_to_revoke, openssl, send
+from server import (
+    PASSWORD,
+    READ,
+    USER,
+    WRITE,
+    Asked,
+    Installation,
+    Login,
+    Server,
+    Way,
+    ask_for_token,
+    ask_to_revoke,
+    openssl,
+    send,
+)
 
 FILES = Path(__file__).resolve().parent / "oidc-provider"
 OUT_OF_REACH = re.compile(
@@ -16,13 +31,22 @@ OUT_OF_REACH = re.compile(
 )
 """What npm says where there is no network, or its registry does not have a package."""
 
+CONSENT = "input[name=prompt][value=consent]"
+
 
 class OidcProvider(Server):
     name = "oidc-provider"
+    title = "node-oidc-provider 9.13"
     algorithms = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
     turns_keys = True
     endpoint = "/token/introspection"
     asked = Asked(about_jwts=False)
+    people = Login(
+        scope=f"openid profile offline_access {READ} {WRITE}",
+        resource=AUDIENCE,
+        names_user="Alice Example",
+        tells_logout=True,
+    )
 
     def install(self) -> None:
         for tool in ["node", "npm", "openssl"]:
@@ -102,6 +126,18 @@ class OidcProvider(Server):
 
     def withdraw(self, kid: str) -> None:
         self._control(f"withdraw?kid={kid}")
+
+    def log_in(self, browser: Browser) -> None:
+        """Two forms: who it is, and what the application may do."""
+        if browser.wait_for("input[name=login]", CONSENT) != CONSENT:
+            browser.type("input[name=login]", USER)
+            browser.type("input[name=password]", PASSWORD)
+            browser.leave_by("button[type=submit]")
+            browser.wait_for(CONSENT)
+        browser.leave_by(f"form:has({CONSENT}) button[type=submit]")
+
+    def log_out(self, browser: Browser) -> None:
+        browser.leave_by("button[name=logout][value=yes]")
 
     def _control(self, action: str) -> str:
         return send(f"http://127.0.0.1:{self.port}/_control/{action}", "POST").decode()

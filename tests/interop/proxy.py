@@ -6,6 +6,7 @@ import http.client
 import socket
 import threading
 import time
+import urllib.parse
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -56,7 +57,12 @@ class Proxy:
     def key_sets(self) -> int:
         """How often the issuer's key set was asked for."""
         with self._lock:
-            return sum(count for path, count in self._asked.items() if path.endswith("/jwks"))
+            return sum(count for path, count in self._asked.items() if path.endswith(("/jwks", "/jwks.json")))
+
+    def grants(self, kind: str) -> int:
+        """How often a token was asked for by this grant."""
+        with self._lock:
+            return self._asked[kind]
 
     def questions(self) -> int:
         """How often the issuer was asked about a token."""
@@ -65,7 +71,7 @@ class Proxy:
 
 
 def is_question(path: str) -> bool:
-    return path.endswith(("/introspect", "/introspection"))
+    return path.rstrip("/").endswith(("/introspect", "/introspection"))
 
 
 class Listener(ThreadingHTTPServer):
@@ -85,7 +91,13 @@ class Relay(BaseHTTPRequestHandler):
         self.relay(None)
 
     def do_POST(self) -> None:
-        self.relay(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        form = urllib.parse.parse_qs(body.decode(errors="replace"))
+        for kind in form.get("grant_type", []):
+            self.server.proxy.note(kind)
+        self.relay(body)
+
+    do_PUT = do_DELETE = do_POST  # As the pages of a server may do.
 
     def relay(self, body: bytes | None) -> None:
         self.server.proxy.note(self.path)

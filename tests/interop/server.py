@@ -11,15 +11,21 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from processes import TooSlow, Trouble, Unavailable, run
+
+if TYPE_CHECKING:
+    from browser import Browser
 
 INSTALL_SECONDS = 60
 """How long an installation may take in all. It takes three where the network is well, and the suite is one step of many."""
 
 READ, WRITE = "things:read", "things:write"
 OTHER_API = "https://other.example/"
+
+USER, PASSWORD = "alice", "a password of hers"
+LOGIN_CLIENT, LOGIN_SECRET = "tutorial", "a secret of the tutorial's own"
 
 
 class Installation:
@@ -66,8 +72,58 @@ class Asked:
     """What its answers do not say, and the API has to be told to accept."""
 
 
+@dataclass(frozen=True)
+class Application:
+    """A program that people log in to, as a server has to know it."""
+
+    redirect_uri: str
+    post_logout_uri: str | None = None
+    backchannel_uri: str | None = None
+    """Where it is told that somebody has logged out (OpenID Connect Back-Channel Logout 1.0)."""
+    lifetime: int = 3600
+    """How long its access tokens are valid, in seconds."""
+
+    def metadata(self) -> dict[str, object]:
+        """As RFC 7591 writes them, with the lifetime, which is not of it."""
+        logout = {
+            "post_logout_redirect_uris": self.post_logout_uri and [self.post_logout_uri],
+            "backchannel_logout_uri": self.backchannel_uri,
+            "backchannel_logout_session_required": self.backchannel_uri and True,
+        }
+        return {
+            "client_id": LOGIN_CLIENT,
+            "client_secret": LOGIN_SECRET,
+            "redirect_uris": [self.redirect_uri],
+            "response_types": ["code"],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "lifetime": self.lifetime,
+            **{name: value for name, value in logout.items() if value},
+        }
+
+
+@dataclass(frozen=True)
+class Login:
+    """What people's logins are like at a server."""
+
+    scope: str = f"openid profile {READ} {WRITE}"
+    metadata: str = "/.well-known/openid-configuration"
+    """Where that is found, below the issuer's URL."""
+    resource: str | None = None
+    """What a client asks for to get a token for the API (RFC 8707)."""
+    known_by: str = ""
+    """What the API reads of the person, in what its handler returns, if that is not the `sub` that the application was told."""
+    names_user: str = ""
+    """The person's name, where the ID token or the userinfo endpoint says it."""
+    jwts: bool = True
+    """The access tokens of people are JWTs. Opaque ones have to be asked about."""
+    tells_logout: bool = False
+    """It tells its clients when somebody logs out, by the back channel."""
+
+
 class Server:
     name: ClassVar[str]
+    title: ClassVar[str]
+    """What the manual calls it."""
     algorithms: ClassVar[tuple[str, ...]]
     turns_keys: ClassVar[bool] = False
     """It turns its keys over when it is told to, under algorithms that include those that the checks turn."""
@@ -76,6 +132,8 @@ class Server:
     endpoint: ClassVar[str]
     """Where it is asked, below the issuer's URL."""
     asked: ClassVar[Asked]
+    people: ClassVar[Login | None] = None
+    """What people's logins are like, where the checks can log in."""
 
     port: int
     """Where it is on loopback. Tokens are fetched from there, so that a cut proxy keeps nobody from having one."""
@@ -123,6 +181,19 @@ class Server:
     def withdraw(self, kid: str) -> None:
         """Takes a key out of the set."""
         raise NotImplementedError
+
+    def register(self, application: Application) -> tuple[str, str]:
+        """Makes the application known, and returns the identifier and the secret of its client."""
+        metadata = json.dumps(application.metadata()).encode()
+        send(f"http://127.0.0.1:{self.port}/_control/client", "POST", metadata)
+        return LOGIN_CLIENT, LOGIN_SECRET
+
+    def log_in(self, browser: Browser) -> None:
+        """Fills in the server's own forms, from where an application has sent the browser until it is sent back."""
+        raise NotImplementedError
+
+    def log_out(self, browser: Browser) -> None:
+        """Answers what the server asks of somebody who logs out, if it asks, until the browser is sent back."""
 
 
 def ask_for_token(url: str, client: str, secret: str, form: dict[str, str]) -> str:

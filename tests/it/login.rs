@@ -4,10 +4,16 @@
 //! which differs from it in one thing.
 
 mod answers;
+mod api;
 mod codes;
+mod environment;
 mod flow;
 mod id_token;
 mod issuers;
+mod logout;
+mod renewal;
+mod renewal_at_issuer;
 mod state;
+mod token_server;
 mod userinfo;
 mod world;

@@ -30,6 +30,7 @@ fn whatever_is_shown_on_a_page_is_text() {
         assert!(!text.contains("<img") && !text.contains("onerror='"), "{text}");
         assert!(text.contains("&quot;&gt;&lt;img src=x onerror=&#39;alert(1)&#39;&gt;"));
         assert_eq!(page.headers()[CACHE_CONTROL], "no-store");
+        assert_eq!(page.headers()[REFERRER_POLICY], "strict-origin");
         let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("img src=x"));
     }

@@ -45,10 +45,17 @@ pub(super) fn identity(pem: &[u8]) -> Result<Identity, ConfigError> {
 }
 
 /// A client for each certificate: a connection belongs to who has shown his on it.
-pub(super) struct Clients(PerProcess<Mutex<Vec<Made>>>);
+pub(super) struct Clients(PerProcess<Arc<Kept>>);
 
 /// More certificates than this have their clients made anew, which reads the certificates that the system trusts.
 const AT_MOST: usize = 64;
+
+#[derive(Default)]
+struct Kept {
+    made: Mutex<Vec<Made>>,
+    /// One is made at a time, which takes a core for some ten milliseconds: whoever waits lets the others go on.
+    making: Arc<tokio::sync::Mutex<()>>,
+}
 
 struct Made {
     pem: Arc<Pem>,
@@ -64,33 +71,57 @@ impl Clients {
     }
 
     /// The client that shows this certificate to hosts at such addresses. A certificate that a callback has given once more is the same.
-    pub(super) fn get_or_make(
+    ///
+    /// Where there is none it is made on a thread for what takes its time, and kept also if nobody waits for it any more.
+    pub(super) async fn get_or_make(
         &self,
         process: u32,
         pem: &Arc<Pem>,
         addresses: Addresses,
-        make: impl FnOnce(Identity) -> Result<reqwest::Client, Failure>,
+        begun: impl FnOnce() -> reqwest::ClientBuilder,
     ) -> Result<reqwest::Client, Failure> {
-        let made = self.0.get_or_make(process, || Mutex::new(Vec::new()));
-        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = made.iter().position(|made| made.addresses == addresses && made.pem == *pem) {
-            // The ones in use stay.
-            let client = made.remove(at).client;
-            made.push(Made { pem: Arc::clone(pem), addresses, client: client.clone() });
+        let kept = Arc::clone(self.0.get_or_make(process, Arc::default));
+        if let Some(client) = kept.find(pem, addresses) {
             return Ok(client);
         }
-        let client = make(identity(pem).map_err(|error| -> Failure { Arc::new(error) })?)?;
+        let turn = Arc::clone(&kept.making).lock_owned().await;
+        if let Some(client) = kept.find(pem, addresses) {
+            return Ok(client);
+        }
+        let (pem, begun) = (Arc::clone(pem), begun());
+        let make = move || -> Result<_, Failure> {
+            let _turn = turn;
+            let identity = identity(&pem).map_err(|error| -> Failure { Arc::new(error) })?;
+            let client = begun.identity(identity).build().map_err(|error| -> Failure { Arc::new(error) })?;
+            kept.keep(Made { pem, addresses, client: client.clone() });
+            Ok(client)
+        };
+        tokio::task::spawn_blocking(make).await.map_err(|error| -> Failure { Arc::new(error) })?
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.0.get(std::process::id()).map_or(0, |kept| kept.made.lock().unwrap().len())
+    }
+}
+
+impl Kept {
+    fn find(&self, pem: &Arc<Pem>, addresses: Addresses) -> Option<reqwest::Client> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = made.iter().position(|made| made.addresses == addresses && made.pem == *pem)?;
+        // The ones in use stay.
+        let client = made.remove(at).client;
+        made.push(Made { pem: Arc::clone(pem), addresses, client: client.clone() });
+        Some(client)
+    }
+
+    fn keep(&self, new: Made) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         // One that was renewed has no other holder.
         made.retain(|made| Arc::strong_count(&made.pem) > 1);
         if made.len() >= AT_MOST {
             made.remove(0);
         }
-        made.push(Made { pem: Arc::clone(pem), addresses, client: client.clone() });
-        Ok(client)
-    }
-
-    #[cfg(test)]
-    pub(super) fn count(&self) -> usize {
-        self.0.get(std::process::id()).map_or(0, |made| made.lock().unwrap().len())
+        made.push(new);
     }
 }

@@ -10,7 +10,7 @@ use super::resolver::NotPublic;
 use crate::wire::fetch::{FetchError, FetchLimits};
 use crate::wire::tls_problem::TlsProblem;
 
-pub(super) fn failure(error: reqwest::Error, limits: FetchLimits) -> FetchError {
+pub(crate) fn failure(error: reqwest::Error, limits: FetchLimits) -> FetchError {
     if error.is_timeout() {
         return FetchError::TimedOut(if error.is_connect() { limits.connect } else { limits.total });
     }

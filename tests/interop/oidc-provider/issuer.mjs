@@ -6,9 +6,11 @@
 // the resource API_URL + ALG, and an opaque one for API_URL + `opaque`. Once it listens it prints `LISTENING port`. It ends when its
 // standard input does, so it never outlives whoever started it. The folder PKI holds `ca.crt`, `server.crt`, `server.key`, and what its
 // clients prove themselves by: `self.crt`, and `client.key`, which signs. It listens with TLS too, where its metadata says, for clients
-// that show a certificate.
+// that show a certificate. People log in by its own forms, with any name and any password. A client that acts for one gets a JWT for
+// API_URL when it asks for the resource API_URL itself.
 //
-// Its keys are turned over by these, which are no part of OAuth:
+// These are no part of OAuth. The first registers a client, and the others turn the keys over:
+//   POST /_control/client                    its metadata (RFC 7591) is the body, and with them the lifetime of its access tokens
 //   POST /_control/publish?alg=ALG           a new key stands in the set, and signs nothing yet; the answer is its kid
 //   POST /_control/sign-with?alg=ALG&kid=K   from now on this key signs
 //   POST /_control/withdraw?kid=K            the key leaves the set
@@ -17,6 +19,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { exportJWK, generateKeyPair } from 'jose';
 import { Provider } from 'oidc-provider';
 
@@ -24,6 +27,7 @@ const [publicUrl, apiUrl, pki] = process.argv.slice(2);
 const file = (name) => readFileSync(join(pki, name));
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'];
 const SCOPES = ['things:read', 'things:write'];
+const LIFETIME = 3600;
 const OTHER_API = 'https://other.example/';
 
 // The API asks as these, one for each way to prove it.
@@ -48,6 +52,7 @@ const CLIENTS = [
   api('api-signed', 'client_secret_basic', { client_secret: 'secret', introspection_signed_response_alg: 'ES256' }),
 ];
 
+const lifetimes = new Map();
 let keys = [];
 let made = 0;
 const signing = new Map();
@@ -62,18 +67,24 @@ async function publish(alg) {
 }
 
 // What a token is like depends on the resource that it is asked for (RFC 8707).
-function resource(indicator) {
+function resource(indicator, { clientId }) {
+  if (indicator === apiUrl) {
+    const sign = { alg: 'ES256', kid: signing.get('ES256') };
+    const lifetime = lifetimes.get(clientId) ?? LIFETIME;
+    return { scope: SCOPES.join(' '), audience: apiUrl, accessTokenFormat: 'jwt', accessTokenTTL: lifetime, jwt: { sign } };
+  }
   for (const audience of [apiUrl, OTHER_API]) {
     const alg = indicator.startsWith(audience) && indicator.slice(audience.length);
-    if (alg === 'opaque') return { scope: SCOPES.join(' '), audience, accessTokenFormat: 'opaque', accessTokenTTL: 3600 };
+    if (alg === 'opaque') return { scope: SCOPES.join(' '), audience, accessTokenFormat: 'opaque', accessTokenTTL: LIFETIME };
     if (signing.has(alg)) {
       const sign = { alg, kid: signing.get(alg) };
-      return { scope: SCOPES.join(' '), audience, accessTokenFormat: 'jwt', accessTokenTTL: 3600, jwt: { sign } };
+      return { scope: SCOPES.join(' '), audience, accessTokenFormat: 'jwt', accessTokenTTL: LIFETIME, jwt: { sign } };
     }
   }
   throw new Error(`no such resource: ${indicator}`);
 }
 
+const person = (sub) => `${sub.charAt(0).toUpperCase()}${sub.slice(1)} Example`;
 const certificate = (socket) => socket.getPeerCertificate?.()?.raw;
 
 let answer; // The provider takes its keys when it is made, so each change of the set makes another.
@@ -81,12 +92,24 @@ function rebuild() {
   const provider = new Provider(publicUrl, {
     jwks: { keys: structuredClone(keys) },
     clients: CLIENTS,
-    scopes: SCOPES,
+    scopes: [...SCOPES, 'openid', 'offline_access'],
+    // A token for the API says nothing at the userinfo endpoint, so the ID token has the name.
+    claims: { openid: ['sub'], profile: ['name'] },
+    conformIdTokenClaims: false,
+    findAccount: (_context, sub) => ({ accountId: sub, claims: () => ({ sub, name: person(sub) }) }),
+    pkce: { required: () => true },
+    // Its own dispatcher refuses loopback, and there are those that are told of a logout.
+    fetch: (url, { dispatcher: _guard, ...options }) => fetch(url, options),
+    issueRefreshToken: (_context, client) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: true,
     clientAuthMethods: [...new Set(CLIENTS.map((client) => client.token_endpoint_auth_method ?? 'client_secret_basic'))],
     enabledJWA: { introspectionSigningAlgValues: ALGORITHMS },
     discovery: { mtls_endpoint_aliases: { introspection_endpoint: `https://127.0.0.1:${tls.address().port}/token/introspection` } },
+    // It tells programs of logouts, and would not reach loopback.
+    fetch: (url, { dispatcher: _confined, ...options }) => fetch(url, options),
     features: {
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: true },
+      backchannelLogout: { enabled: true },
       clientCredentials: { enabled: true },
       introspection: { enabled: true, allowedPolicy: () => true },
       jwtIntrospection: { enabled: true },
@@ -97,15 +120,23 @@ function rebuild() {
         certificateAuthorized: ({ socket }) => socket.authorized === true,
         certificateSubjectMatches: ({ socket }, _property, expected) => `CN=${socket.getPeerCertificate().subject.CN}` === expected,
       },
-      resourceIndicators: { enabled: true, getResourceServerInfo: (_context, indicator) => resource(indicator) },
+      resourceIndicators: { enabled: true, getResourceServerInfo: (_context, indicator, client) => resource(indicator, client) },
     },
   });
   answer = provider.callback();
 }
 
-async function control(action, query) {
+async function control(action, query, body) {
   const [alg, kid] = [query.get('alg'), query.get('kid')];
   switch (action) {
+    case 'client': {
+      const { lifetime, ...metadata } = JSON.parse(body);
+      const others = CLIENTS.filter((client) => client.client_id !== metadata.client_id);
+      CLIENTS.splice(0, CLIENTS.length, ...others, metadata);
+      lifetimes.set(metadata.client_id, lifetime);
+      rebuild();
+      return metadata.client_id;
+    }
     case 'publish': {
       const fresh = await publish(alg);
       rebuild();
@@ -128,7 +159,7 @@ async function handle(request, response) {
   const [, action] = url.pathname.match(/^\/_control\/(.*)$/) ?? [];
   if (action === undefined) return answer(request, response);
   try {
-    return response.end(await control(action, url.searchParams));
+    return response.end(await control(action, url.searchParams, await text(request)));
   } catch (error) {
     return response.writeHead(400).end(String(error));
   }

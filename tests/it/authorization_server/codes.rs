@@ -25,7 +25,9 @@ fn a_code_brings_an_access_token_an_id_token_and_a_refresh_token() {
         (id["iat"].as_i64(), id["auth_time"].as_i64(), id["exp"].as_i64()),
         (Some(NOW), Some(NOW), Some(NOW + 300))
     );
-    assert_eq!(id["sid"], access["sid"]);
+    for name in ["sid", "acr", "auth_time"] {
+        assert_eq!(id[name], access[name], "{name}");
+    }
     assert!(id.get("azp").is_none() && id.get("client_id").is_none() && id.get("email").is_none());
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text(&body["access_token"]).as_bytes());
     assert_eq!(text(&id["at_hash"]), URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]));
@@ -81,6 +83,10 @@ fn a_verifier_is_demanded_where_there_is_a_challenge_and_nowhere_else() {
     for wrong in ["", &*other, CHALLENGE, "short"] {
         assert_eq!(with(wrong).1["error"], "invalid_grant", "{wrong:?}");
     }
+    // RFC 7636 s4.1: a verifier that is too short to be unguessable does not count, whatever its challenge.
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"short");
+    let weak = world.code(&[("code_challenge", &*URL_SAFE_NO_PAD.encode(digest)), PKCE[1]]);
+    assert_eq!(world.exchange(&weak, &[("code_verifier", "short")]).1["error"], "invalid_grant");
     let downgraded = world.exchange(&world.code(&[]), &[("code_verifier", VERIFIER)]);
     assert_eq!(downgraded.1["error"], "invalid_grant");
 }
@@ -119,6 +125,17 @@ fn a_public_client_needs_no_secret_and_a_confidential_one_does() {
     assert_eq!(world.post_as(None, &endpoint, &fields).0, 401);
     assert_eq!(world.post_as(None, &endpoint, &[&fields[..], &[("client_secret", "wrong")]].concat()).0, 401);
     assert_eq!(world.post_as(None, &endpoint, &[&fields[..], &[("client_secret", "s3cret")]].concat()).0, 200);
+}
+
+#[test]
+fn the_secret_of_a_registered_client_can_be_changed() {
+    let world = World::new();
+    let ask = || world.token(&[("grant_type", "client_credentials")]).0;
+    assert_eq!(ask(), 200);
+    world.issuer.client_secret("web", "another");
+    assert_eq!(ask(), 401);
+    world.issuer.register_client(TestClient::confidential("web", "s3cret"));
+    assert_eq!(ask(), 200);
 }
 
 #[test]

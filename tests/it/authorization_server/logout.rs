@@ -61,6 +61,31 @@ fn without_a_hint_the_person_is_asked() {
 }
 
 #[test]
+fn a_page_that_was_left_open_allows_nothing_after_the_session() {
+    let world = World::new();
+    let mut browser = world.browser();
+    let consent = browser.sign_in(&world.url(&[]), "alice");
+    let (mut tab, question) = (world.browser(), browser.get(&end(&world, &[])));
+    tab.cookie = browser.cookie.clone();
+    assert!(browser.send(&question, &[]).html.contains("<h1>Signed out</h1>"));
+    let back = tab.send(&consent, &[("decision", "allow")]);
+    assert_eq!(back.parameter("error").as_deref(), Some("access_denied"));
+    assert_eq!(back.parameter("code"), None);
+}
+
+#[test]
+fn a_code_of_a_session_that_has_ended_brings_nothing() {
+    let world = World::new();
+    let mut browser = world.browser();
+    let consent = browser.sign_in(&world.url(&[]), "alice");
+    browser.send(&consent, &[("decision", "allow")]);
+    let code = browser.get(&world.url(&[])).parameter("code").unwrap();
+    let question = browser.get(&end(&world, &[]));
+    browser.send(&question, &[]);
+    assert_eq!(world.exchange(&code, &[]).1["error"], "invalid_grant");
+}
+
+#[test]
 fn nobody_is_sent_to_an_address_that_is_not_registered() {
     let world = World::new();
     let body = world.tokens(&[]);
@@ -74,6 +99,7 @@ fn nobody_is_sent_to_an_address_that_is_not_registered() {
         &[("client_id", "app"), ("post_logout_redirect_uri", "https://web.test/")],
         &[("id_token_hint", &forged), ("post_logout_redirect_uri", "https://web.test/")],
         &[("id_token_hint", "nonsense")],
+        &[("id_token_hint", text(&body["access_token"]))],
     ] {
         let shown = world.browser().get(&end(&world, fields));
         assert_eq!((shown.status, shown.location), (400, None), "{fields:?}");
@@ -92,7 +118,7 @@ fn a_logout_token_is_about_the_newest_session_of_the_client() {
     assert_eq!((&claims["aud"], &claims["sub"], &claims["sid"]), (&json!("web"), &json!("alice"), &sid));
     assert_eq!(claims["events"], json!({ "http://schemas.openid.net/event/backchannel-logout": {} }));
     assert_eq!((&claims["iss"], claims["iat"].as_i64()), (&json!("https://issuer.test"), Some(NOW)));
-    assert!(claims["jti"].is_string() && claims["exp"].as_i64() > Some(NOW));
+    assert!(claims["jti"].is_string() && claims["exp"].as_i64() == Some(NOW + 120));
     assert!(claims.get("nonce").is_none() && claims.get("client_id").is_none());
     let without = part(&world.issuer.logout_token("app").without("events").mint().into(), 1);
     assert_eq!((&without["sub"], without.get("sid"), without.get("events")), (&json!("user-1"), None, None));

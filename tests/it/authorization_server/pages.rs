@@ -75,6 +75,36 @@ fn a_prompt_for_login_and_an_old_session_ask_for_the_password_again() {
 }
 
 #[test]
+fn a_client_that_expects_somebody_else_has_them_sign_in() {
+    let world = World::new();
+    let mut browser = world.browser();
+    let consent = browser.sign_in(&world.url(&[]), "alice");
+    let code = browser.send(&consent, &[("decision", "allow")]).parameter("code").unwrap();
+    let alice = text(&world.exchange(&code, &[]).1["id_token"]).to_owned();
+    let bob = world.issuer.sign_in(&world.url(&[]), "bob");
+    let bob = text(&world.exchange(bob.parameter("code").unwrap(), &[]).1["id_token"]).to_owned();
+    let mut unseen = |hint: &str| {
+        let shown = browser.get(&world.url(&[("prompt", "none"), ("id_token_hint", hint)]));
+        shown.parameter("error").unwrap_or_default()
+    };
+    assert_eq!(unseen(&alice), "");
+    assert_eq!(unseen(&bob), "login_required");
+    assert_eq!(unseen("nonsense"), "login_required");
+}
+
+#[test]
+fn a_person_may_sign_in_as_somebody_else() {
+    let world = World::new();
+    let mut browser = world.browser();
+    let consent = browser.sign_in(&world.url(&[]), "alice");
+    let login = browser.send(&consent, &[("decision", "switch")]);
+    assert!(login.html.contains("id=\"sign-in\"") && !login.html.contains("role=\"alert\""));
+    let consent = browser.send(&login, &[("login", "bob")]);
+    let code = browser.send(&consent, &[("decision", "allow")]).parameter("code").unwrap();
+    assert_eq!(part(&world.exchange(&code, &[]).1["id_token"], 1)["sub"], "bob");
+}
+
+#[test]
 fn a_page_is_for_the_browser_that_got_it_and_for_ten_minutes() {
     let world = World::new();
     let (mut browser, mut other) = (world.browser(), world.browser());

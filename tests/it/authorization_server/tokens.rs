@@ -34,6 +34,27 @@ fn a_refresh_token_is_replaced_and_the_old_one_ends_the_family() {
 }
 
 #[test]
+fn of_many_who_come_with_one_refresh_token_a_single_one_is_served() {
+    let world = World::new();
+    let token = world.tokens(&[])["refresh_token"].clone();
+    let served = std::thread::scope(|scope| {
+        let tries: Vec<_> = (0..8).map(|_| scope.spawn(|| world.refresh(text(&token), &[]).0)).collect();
+        tries.into_iter().map(|one| one.join().unwrap()).filter(|status| *status == 200).count()
+    });
+    assert_eq!(served, 1);
+}
+
+#[test]
+fn a_refusal_for_another_reason_does_not_use_up_a_refresh_token() {
+    let world = World::new();
+    let token = world.tokens(&[])["refresh_token"].clone();
+    for more in [("scope", "things:write"), ("resource", "https://api.test")] {
+        assert_eq!(world.refresh(text(&token), &[more]).0, 400);
+    }
+    assert_eq!(world.refresh(text(&token), &[]).0, 200);
+}
+
+#[test]
 fn a_refresh_token_stays_where_the_issuer_keeps_it() {
     let world = World::new();
     world.issuer.keep_refresh_tokens();
@@ -157,8 +178,10 @@ fn revocation_ends_tokens_of_the_client_and_knows_no_others() {
     let body = world.tokens(&[]);
     let (access, refresh) = (text(&body["access_token"]), text(&body["refresh_token"]));
     assert_eq!(revoke("never-given"), 200);
-    let app = [("client_id", "app"), ("token", refresh)];
-    assert_eq!(world.post_as(None, &world.issuer.revocation_endpoint(), &app).0, 200);
+    for token in [access, refresh] {
+        let app = [("client_id", "app"), ("token", token)];
+        assert_eq!(world.post_as(None, &world.issuer.revocation_endpoint(), &app).0, 200);
+    }
     assert_eq!(world.userinfo(access).status(), 200, "another client ends nothing");
 
     assert_eq!(revoke(access), 200);

@@ -13,10 +13,14 @@ struct Both {
 
 impl Both {
     fn new(settings: fn(Introspection) -> Introspection) -> Self {
+        Self::with(settings, |builder| builder)
+    }
+
+    fn with(settings: fn(Introspection) -> Introspection, builder: fn(ValidatorBuilder) -> ValidatorBuilder) -> Self {
         let bases = Arc::new(Bases::default());
         let listener = Arc::clone(&bases);
         let trusted = |issuer: &TestIssuer| Issuer::discover(A).and_introspect(settings(at(issuer)));
-        Self { world: introspection::World::of(trusted, |builder| builder.observe(listener)), bases }
+        Self { world: introspection::World::of(trusted, |built| builder(built.observe(listener))), bases }
     }
 
     fn check(&self, token: &str) -> Outcome {
@@ -117,4 +121,64 @@ fn a_token_that_its_issuer_calls_dead_is_not_remembered() {
     both.world.issuer.revoke(&dead);
     assert_eq!((both.validate(&dead), both.validate(&dead)), (Err(Reason::Inactive), Err(Reason::Inactive)));
     unasked(both.world.check(&dead));
+}
+
+#[test]
+fn a_signature_is_verified_once_however_long_the_issuers_word_is_waited_for() {
+    let both = Both::new(introspection::same);
+    let _ = both.known();
+    both.world.way.answer(|_| Some(json(500, "")));
+    let [checked, validated] = [(); 2].map(|()| both.world.issuer.token().scope("read").mint());
+    unasked(both.world.check(&checked));
+    unasked(both.world.validate(&validated));
+    both.world.way.answer(|_| None);
+    let other = both.world.issuer.token().scope("read").mint();
+    soon("its issuer is asked again", || {
+        both.world.clock.advance(seconds(1));
+        both.validate(&other).is_ok()
+    });
+    for token in [checked, validated] {
+        let mut outcome = NETWORK;
+        soon("its issuer has answered", || {
+            outcome = both.check(&token);
+            outcome.is_ok()
+        });
+        assert_eq!(outcome, MEMORY, "its proof was kept while its issuer did not answer");
+    }
+}
+
+#[test]
+fn a_key_that_is_taken_away_while_the_issuers_word_is_waited_for_is_missed() {
+    let both = Both::new(introspection::same);
+    let _ = both.known();
+    both.world.way.answer(|sent| (sent.method == "POST").then(|| json(500, "")));
+    let token = both.world.issuer.token().scope("read").mint();
+    unasked(both.world.validate(&token));
+    both.world.issuer.rotate();
+    futures_executor::block_on(both.world.validator.refresh_now()).unwrap();
+    both.world.way.answer(|_| None);
+    let asked = both.world.asked();
+    assert_eq!((both.validate(&token), both.check(&token)), (Err(Reason::UnknownKey), Err(Reason::UnknownKey)));
+    assert_eq!(both.world.asked(), asked);
+}
+
+#[test]
+fn no_token_whose_signature_or_claims_do_not_hold_takes_the_place_of_one_while_nobody_answers() {
+    let few = |builder: ValidatorBuilder| builder.remember_at_most(1, 1 << 14);
+    let both = Both::with(introspection::same, few);
+    let token = both.known();
+    both.world.way.answer(|_| Some(json(500, "")));
+    let spoilt: [fn(TestToken) -> TestToken; 5] = [
+        TestToken::tampered,
+        TestToken::signed_by_stranger,
+        TestToken::expired,
+        |jwt| jwt.audience(A),
+        |jwt| jwt.typ("JWT"),
+    ];
+    for spoilt in spoilt {
+        for _ in 0..20 {
+            assert!(both.check(&spoilt(both.world.issuer.token().scope("read")).mint()).is_err());
+        }
+    }
+    assert_eq!(both.check(&token), MEMORY);
 }

@@ -210,7 +210,7 @@ impl Life {
             }
             Verdict::NotEnough(..) => (Some(Reason::InsufficientScope), None),
             Verdict::Refused(refusal) => (Some(refusal.reason), None),
-            Verdict::Wanted(need, refusal) => (Some(refusal.reason), Some(*need)),
+            Verdict::Wanted(wanted) => (Some(wanted.meanwhile.reason), Some(wanted.need)),
         };
         let issuer = presented.issuer;
         let has_expired = now.unix_millis() >= presented.ends + LEEWAY.as_millis() as i64;

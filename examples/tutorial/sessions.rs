@@ -1,0 +1,81 @@
+//! Who is logged in: sessions in memory, each known by a cookie. A program of your own has its own, or a library for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::rand;
+use axum::http::HeaderMap;
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::response::AppendHeaders;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use scopegate::client::{IdToken, LogoutToken, TokenSet};
+
+/// One user's session.
+#[derive(Clone)]
+pub(crate) struct Session {
+    pub(crate) token: TokenSet,
+    pub(crate) user: IdToken,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Sessions(Arc<Mutex<HashMap<String, Session>>>);
+
+/// What makes the browser keep a session, or forget it. `Secure` belongs to it where the site has https.
+pub(crate) type Cookie = AppendHeaders<[(axum::http::HeaderName, String); 1]>;
+
+fn cookie(value: &str, max_age: u32) -> Cookie {
+    AppendHeaders([(SET_COOKIE, format!("session={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}"))])
+}
+
+/// The browser forgets it.
+pub(crate) fn no_cookie() -> Cookie {
+    cookie("", 0)
+}
+
+impl Sessions {
+    /// A session gets a name that nobody can guess, and a new one with each login.
+    pub(crate) fn begin(&self, session: Session) -> Result<Cookie, crate::OAuthError> {
+        let mut octets = [0; 32];
+        rand::fill(&mut octets).map_err(|_| crate::OAuthError::MissingToken)?;
+        let name = URL_SAFE_NO_PAD.encode(octets);
+        let cookie = cookie(&name, 8 * 3600);
+        self.lock().insert(name, session);
+        Ok(cookie)
+    }
+
+    pub(crate) fn of(&self, headers: &HeaderMap) -> Option<Session> {
+        self.lock().get(&name(headers)?).cloned()
+    }
+
+    /// Keeps newer tokens.
+    pub(crate) fn renew(&self, headers: &HeaderMap, token: TokenSet) {
+        if let Some(session) =
+            name(headers).and_then(|name| self.lock().get_mut(&name).map(|session| session.token = token))
+        {
+            session
+        }
+    }
+
+    pub(crate) fn end(&self, headers: &HeaderMap) -> Option<Session> {
+        self.lock().remove(&name(headers)?)
+    }
+
+    /// Ends the sessions that a logout token is about.
+    pub(crate) fn end_those_of(&self, token: &LogoutToken) {
+        self.lock().retain(|_, session| match (token.session_id(), session.user.session_id()) {
+            (Some(ended), Some(own)) => ended != own,
+            _ => token.subject() != Some(session.user.subject()),
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Session>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn name(headers: &HeaderMap) -> Option<String> {
+    let fields = headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());
+    let mut pairs = fields.flat_map(|field| field.split(';'));
+    pairs.find_map(|pair| pair.trim().strip_prefix("session=").map(str::to_owned))
+}

@@ -1,0 +1,81 @@
+//! Where an API client gets its token from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::api::held::{Held, Next, Replacement};
+use crate::client::api::renewed::{Renewed, Save};
+use crate::client::error::OAuthError;
+use crate::client::registered::Client;
+use crate::client::successors::Outcome;
+use crate::client::token_request::ClientCredentialsRequest;
+use crate::client::token_set::TokenSet;
+
+/// A user's token, or the program's own.
+#[derive(Clone)]
+pub(crate) struct Tokens {
+    pub(crate) client: Client,
+    pub(crate) held: Arc<Held>,
+    /// What the program's own is asked for with; `None` for a user's.
+    pub(crate) own: Option<ClientCredentialsRequest>,
+    pub(crate) save: Option<Save>,
+    pub(crate) ahead: Duration,
+}
+
+impl Tokens {
+    /// A token to send. It is replaced first where it is time for that, once for all who wait.
+    pub(crate) async fn current(&self) -> Outcome {
+        let replacement = match self.held.next(self.client.0.settings.clock.now(), self.ahead) {
+            Next::Use(token) => return Ok(token),
+            Next::Fail(error) => return Err(error),
+            Next::Wait(under_way) => return under_way.outcome().await?,
+            Next::Replace(replacement) => replacement,
+        };
+        // Whoever waits may go away; the tokens that come are saved all the same.
+        let (tokens, under_way) = (self.clone(), replacement.under_way.clone());
+        self.client.0.worker.start(Box::pin(async move { tokens.replace(*replacement).await }))?;
+        under_way.outcome().await?
+    }
+
+    async fn replace(self, replacement: Replacement) {
+        let Replacement { token, unsaved, conclusion, .. } = replacement;
+        let outcome = match (token, unsaved) {
+            (Some(token), Some(previous)) => self.save(previous, token).await,
+            (token, _) => self.fetch(token).await,
+        };
+        self.held.end();
+        conclusion.reach(outcome);
+    }
+
+    async fn fetch(&self, previous: Option<TokenSet>) -> Outcome {
+        let fetched = match (&self.own, &previous) {
+            (Some(request), _) => self.client.client_credentials(request.clone()).await,
+            (None, Some(previous)) => self.client.renew(previous).await,
+            (None, None) => Err(OAuthError::MissingToken),
+        };
+        match (fetched, previous) {
+            (Ok(token), Some(previous)) if self.own.is_none() => {
+                self.held.put(token.clone(), self.save.is_some().then(|| previous.clone()));
+                self.save(previous, token).await
+            }
+            (Ok(token), _) => {
+                self.held.put(token.clone(), None);
+                Ok(token)
+            }
+            (Err(error), previous) => {
+                let now = self.client.0.settings.clock.now();
+                self.held.rest(now);
+                // What still lives will do.
+                previous.filter(|token| !token.is_expired(now, Duration::ZERO)).ok_or(error)
+            }
+        }
+    }
+
+    async fn save(&self, previous: TokenSet, token: TokenSet) -> Outcome {
+        if let Some(save) = &self.save {
+            save(Renewed { previous, token: token.clone() }).await.map_err(OAuthError::Store)?;
+        }
+        self.held.saved();
+        Ok(token)
+    }
+}
