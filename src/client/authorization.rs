@@ -1,8 +1,10 @@
 //! What a user is sent to the authorization endpoint with (RFC 6749 s4.1.1, OpenID Connect Core 1.0 s3.1.2.1).
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::client::error::OAuthError;
+use crate::scope::Scope;
 
 /// How the server brings its answer back (OAuth 2.0 Multiple Response Type Encoding Practices s2.1, OAuth 2.0 Form Post Response Mode).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub enum ResponseMode {
 /// let usual = AuthorizationRequest::from("https://app.example.com/authorize");
 /// # let _ = (request, usual);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AuthorizationRequest {
     pub(crate) redirect_uri: String,
     pub(crate) scope: Option<String>,
@@ -136,6 +138,10 @@ impl AuthorizationRequest {
         if self.params.iter().any(|(name, _)| is_ours(name)) {
             return invalid("a parameter that this crate sets itself was given as another one");
         }
+        let is_scope = |scope: &str| scope.is_empty() || Scope::new(scope).is_ok();
+        if self.scope.as_deref().is_some_and(|scopes| !scopes.split(' ').all(is_scope)) {
+            return invalid("the scope is not a list of scopes");
+        }
         let demands_acr = !self.acr.is_empty() && self.params.iter().any(|(name, _)| name == ACR_VALUES);
         if demands_acr || twice(&self.params).is_some() {
             return invalid("a parameter was given twice");
@@ -144,6 +150,19 @@ impl AuthorizationRequest {
             return invalid("return_to is not a path of this program");
         }
         Ok(())
+    }
+}
+
+/// Without the values of parameters: one of them may be an ID token (`id_token_hint`), or a name.
+impl fmt::Debug for AuthorizationRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.params.iter().map(|(name, _)| name).collect();
+        f.debug_struct("AuthorizationRequest")
+            .field("redirect_uri", &self.redirect_uri)
+            .field("scope", &self.scope)
+            .field("response_mode", &self.response_mode)
+            .field("params", &names)
+            .finish_non_exhaustive()
     }
 }
 

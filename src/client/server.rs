@@ -79,14 +79,15 @@ impl ServerCache {
                 *held = Held::Metadata { metadata: Arc::clone(&metadata), at: now, again };
                 Ok(metadata)
             }
-            Err(error) => match &mut *held {
+            // From when it was given up: an exchange that hangs takes longer than the pause.
+            Err(error) => match (&mut *held, settings.clock.now().uptime()) {
                 // A server that does not answer is the operator's news, and what it said before holds on for a while.
-                Held::Metadata { metadata, at, again } if now.since(*at) < LONGEST => {
-                    *again = now.uptime().saturating_add(RETRY);
+                (Held::Metadata { metadata, at, again }, ended) if now.since(*at) < LONGEST => {
+                    *again = ended.saturating_add(RETRY);
                     Ok(Arc::clone(metadata))
                 }
-                held => {
-                    *held = Held::Failed { error: error.clone(), again: now.uptime().saturating_add(PAUSE) };
+                (held, ended) => {
+                    *held = Held::Failed { error: error.clone(), again: ended.saturating_add(PAUSE) };
                     Err(error.into())
                 }
             },
