@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::client::error::OAuthError;
+use crate::scope::Scope;
 
 /// How the server brings its answer back (OAuth 2.0 Multiple Response Type Encoding Practices s2.1, OAuth 2.0 Form Post Response Mode).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,6 +137,10 @@ impl AuthorizationRequest {
         let invalid = |problem| Err(OAuthError::InvalidRequest { problem });
         if self.params.iter().any(|(name, _)| is_ours(name)) {
             return invalid("a parameter that this crate sets itself was given as another one");
+        }
+        let is_scope = |scope: &str| scope.is_empty() || Scope::new(scope).is_ok();
+        if self.scope.as_deref().is_some_and(|scopes| !scopes.split(' ').all(is_scope)) {
+            return invalid("the scope is not a list of scopes");
         }
         if self.acr.as_ref().is_some_and(Vec::is_empty) {
             return invalid("require_acr demands none of no ways to log in");

@@ -228,14 +228,14 @@ impl Client {
     /// The query for the browser: all of it, or the name under which the server knows it already (RFC 9126 s4).
     async fn hand_over(&self, metadata: &LoginMetadata, params: Form) -> Result<Form, OAuthError> {
         let settings = &self.0.settings;
-        let pushed = endpoint(settings, metadata, At::PushedRequest)?;
-        let pushed = match (settings.pushed, pushed) {
-            (PushedRequests::WhereDemanded, _) if !metadata.demands_pushed_requests => None,
-            (PushedRequests::WhereOffered, None) if !metadata.demands_pushed_requests => None,
-            (_, Some(endpoint)) => Some(endpoint),
-            (_, None) => {
+        if settings.pushed == PushedRequests::WhereDemanded && !metadata.demands_pushed_requests {
+            return Ok(params);
+        }
+        let pushed = match endpoint(settings, metadata, At::PushedRequest)? {
+            None if settings.pushed == PushedRequests::Always || metadata.demands_pushed_requests => {
                 return Err(OAuthError::Unsupported { problem: "the server has no endpoint for pushed requests" });
             }
+            pushed => pushed,
         };
         let Some(endpoint) = pushed else { return Ok(params) };
         // The proof of the client names it already, or has it in a header (RFC 9126 s2.1).

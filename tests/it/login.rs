@@ -6,13 +6,16 @@
 mod answers;
 mod api;
 mod codes;
+mod discovery;
 mod environment;
 mod flow;
 mod id_token;
 mod issuers;
 mod logout;
+mod redirects;
 mod renewal;
 mod renewal_at_issuer;
+mod secrets;
 mod state;
 mod token_server;
 mod userinfo;
