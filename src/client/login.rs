@@ -108,8 +108,7 @@ impl Client {
         let (begun, cookies) = match callback.param("state") {
             Some(state) => {
                 let begun = state::finish(states, kind, &self.0.registered, state, callback.cookies(), now).await;
-                let cookies = state::forget(state, &begun);
-                (begun, cookies)
+                (begun, state::forget(state))
             }
             None => (Err(OAuthError::MismatchingState), Vec::new()),
         };

@@ -261,14 +261,15 @@ impl<S: Send + Sync> FromRequest<S> for Callback {
     type Rejection = LoginError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        if *request.method() != Method::POST {
-            return Ok(Self::of(&request));
+        let malformed = |problem| LoginError::new(OAuthError::MalformedResponse { problem }, Vec::new());
+        match *request.method() {
+            Method::POST => {}
+            // axum answers it by what stands there for GET, and whoever looks ahead must not use a login up.
+            Method::HEAD => return Err(malformed("a HEAD request completes nothing")),
+            _ => return Ok(Self::of(&request)),
         }
         let headers = request.headers().clone();
-        let problem = "the form could not be read";
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|_| LoginError::new(OAuthError::MalformedResponse { problem }, Vec::new()))?;
+        let body = Bytes::from_request(request, state).await.map_err(|_| malformed("the form could not be read"))?;
         Ok(Self::of_form(&headers, &body))
     }
 }

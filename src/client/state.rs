@@ -39,42 +39,46 @@ pub trait StateStore: fmt::Debug + Send + Sync {
 /// What comes of a store.
 pub type Storing<'a, T> = Pin<Box<dyn Future<Output = Result<T, Arc<dyn Error + Send + Sync>>> + Send + 'a>>;
 
-/// What a login is remembered by. It is written as JSON, and read by nobody else.
+/// What a login is remembered by. It is written as JSON, and read by nobody else; with short names, since browsers keep it and send it along.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Record {
+    #[serde(rename = "k")]
     pub(crate) kind: Kind,
+    #[serde(rename = "c")]
     pub(crate) client: Registered,
+    #[serde(rename = "r")]
     pub(crate) redirect_uri: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "n", skip_serializing_if = "Option::is_none")]
     pub(crate) nonce: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "v", skip_serializing_if = "Option::is_none")]
     pub(crate) code_verifier: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "s", skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "a", skip_serializing_if = "Vec::is_empty")]
     pub(crate) resources: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "m", skip_serializing_if = "Option::is_none")]
     pub(crate) max_age: Option<u64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "l", skip_serializing_if = "Vec::is_empty")]
     pub(crate) acr: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "g", skip_serializing_if = "Option::is_none")]
     pub(crate) return_to: Option<String>,
     /// Milliseconds since 1970.
+    #[serde(rename = "t")]
     pub(crate) until: i64,
     /// The digest of what the browser keeps.
+    #[serde(rename = "b")]
     pub(crate) browser: String,
 }
 
-/// By whom it was begun, so that nobody else completes it: the program's name for the client, and a digest of which client it is, and where.
+/// By whom it was begun, so that nobody else completes it: a digest of the program's name for the client, of the client, and of its server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Registered {
-    name: String,
-    of: String,
-}
+pub(crate) struct Registered(String);
 
 impl Registered {
     pub(crate) fn new(name: &str, client_id: &str, server: &str) -> Self {
-        Self { name: name.to_owned(), of: digest(&format!("{client_id}\n{server}")) }
+        // Half of a digest is enough that no two are taken for one.
+        let digest = sha256(format!("{}\n{name}\n{client_id}\n{server}", name.len()).as_bytes());
+        Self(base64url::encode(digest.get(..16).unwrap_or_default()))
     }
 }
 
@@ -118,8 +122,7 @@ pub(crate) async fn begin(
     let text = serde_json::to_vec(&record).map_err(|error| OAuthError::Store(Arc::new(error)))?;
     let kept = store.put(&state, &text, lifetime).await.map_err(OAuthError::Store)?;
     let value = kept.map_or_else(|| secret.clone(), |kept| format!("{secret}.{kept}"));
-    let place = if value.len() > secret.len() { Place::Slot } else { Place::Own };
-    let cookie = cookie(&name(&state, place, rules), &value, rules, lifetime)?;
+    let cookie = cookie(&name(&state, rules), &value, rules, lifetime)?;
     Ok(Begun { state, cookie })
 }
 
@@ -161,10 +164,9 @@ fn is_plain(address: &str) -> bool {
     address.split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("http"))
 }
 
-/// The values of `Set-Cookie` that take away what was kept for this state. A slot may hold another login by then, unless this one was found.
-pub(crate) fn forget(state: &str, begun: &Result<Record, OAuthError>) -> Vec<HeaderValue> {
-    let places = places(state).filter(|(_, place, _)| begun.is_ok() || matches!(place, Place::Own));
-    places.filter_map(|(name, _, rules)| cookie(&name, "", rules, Duration::ZERO).ok()).collect()
+/// The values of `Set-Cookie` that take away what was kept for this state.
+pub(crate) fn forget(state: &str) -> Vec<HeaderValue> {
+    names(state).filter_map(|(name, rules)| cookie(&name, "", rules, Duration::ZERO).ok()).collect()
 }
 
 /// The pairs of the `Cookie` fields of a request that are ours.
@@ -181,7 +183,7 @@ pub(crate) fn ours(headers: &http::HeaderMap) -> Vec<String> {
 /// none counts: a page of a neighbouring host can set cookies for this one (RFC 6265 s8.6), but not under the name that begins with
 /// `__Host-`.
 fn sent<'c>(cookies: &'c [String], state: &str) -> Option<(&'c str, bool)> {
-    places(state).find_map(|(name, _, rules)| {
+    names(state).find_map(|(name, rules)| {
         let mut values = cookies
             .iter()
             .filter_map(|pair| pair.split_once('='))
@@ -197,32 +199,17 @@ fn sent<'c>(cookies: &'c [String], state: &str) -> Option<(&'c str, bool)> {
 const HOST: &str = "__Host-";
 const NAME: &str = "oauth-login-";
 
-/// How many large cookies there may be. Servers take 8 KiB of them or so, and whoever opens many tabs, or is made to, must not be shut out.
-const SLOTS: u8 = 8;
-
-/// Which cookie a login has.
-#[derive(Clone, Copy)]
-enum Place {
-    /// One of its own, so that any number may be begun side by side.
-    Own,
-    /// One of a few, for a record that the browser keeps: of two logins that meet there the later one counts.
-    Slot,
-}
-
-fn name(state: &str, place: Place, rules: CookieRules) -> String {
+/// A login has a cookie of its own, so that several may be begun side by side.
+fn name(state: &str, rules: CookieRules) -> String {
     let digest = sha256(state.as_bytes());
-    let name = match place {
-        Place::Own => base64url::encode(digest.get(..12).unwrap_or_default()),
-        Place::Slot => digest.first().map_or(0, |first| first % SLOTS).to_string(),
-    };
+    let name = base64url::encode(digest.get(..9).unwrap_or_default());
     format!("{}{NAME}{name}", if rules.secure { HOST } else { "" })
 }
 
 /// The names under which a login may be kept, the one that nobody else can set first.
-fn places(state: &str) -> impl Iterator<Item = (String, Place, CookieRules)> {
+fn names(state: &str) -> impl Iterator<Item = (String, CookieRules)> {
     let rules = [true, false].map(|secure| CookieRules { secure, cross_site: false });
-    let both = move |rules| [Place::Own, Place::Slot].map(|place| (name(state, place, rules), place, rules));
-    rules.into_iter().flat_map(both)
+    rules.into_iter().map(move |rules| (name(state, rules), rules))
 }
 
 fn digest(text: &str) -> String {
