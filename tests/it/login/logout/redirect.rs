@@ -113,12 +113,12 @@ fn without_an_id_token_a_hint_may_say_whose_session_it_is() {
 fn a_state_from_another_browser_is_refused() {
     let world = World::new();
     let (back, own) = world.begun();
-    let (_, anothers) = world.begun();
+    let (_, strangers) = world.begun();
     mismatching(world.logged_out(&back, &[]));
     let (back, _) = (world.begun().0, back);
-    mismatching(world.logged_out(&back, &[&anothers]));
+    mismatching(world.logged_out(&back, &[&strangers]));
     // Under the right name, and with what belongs to another.
-    let swapped = format!("{}={}", own.split_once('=').unwrap().0, anothers.split_once('=').unwrap().1);
+    let swapped = format!("{}={}", own.split_once('=').unwrap().0, strangers.split_once('=').unwrap().1);
     mismatching(world.logged_out(&back, &[&swapped]));
 }
 
