@@ -316,10 +316,15 @@ fn every_test_that_the_list_of_attacks_names_is_there() {
         Some(begin) => functions.range(begin..).next().is_some_and(|function| function.starts_with(begin)),
         None => functions.contains(name),
     };
-    let page = include_str!("../src/manual/attacks.md");
-    let missing: Vec<&str> = cited_tests(page).filter(|name| !is_there(name)).collect();
-    assert!(missing.is_empty(), "attacks.md names tests that are not there: {missing:?}");
-    assert!(cited_tests(page).count() > 100, "the page was not read");
+    let pages = [
+        ("attacks.md", include_str!("../src/manual/attacks.md"), 100),
+        ("login-tables.md", include_str!("../src/manual/login-tables.md"), 80),
+    ];
+    for (name, page, least) in pages {
+        let missing: Vec<&str> = cited_tests(page).filter(|name| !is_there(name)).collect();
+        assert!(missing.is_empty(), "{name} names tests that are not there: {missing:?}");
+        assert!(cited_tests(page).count() > least, "{name} was not read");
+    }
     assert!(!is_there("row_z99_…") && !is_there("a_test_that_nobody_has_written"), "the twin");
 }
 

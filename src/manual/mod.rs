@@ -52,3 +52,6 @@ pub mod decisions_on_disputed_input {}
 
 #[doc = include_str!("attacks.md")]
 pub mod attacks {}
+
+#[doc = include_str!("login-tables.md")]
+pub mod login_tables {}

@@ -12,6 +12,7 @@ mod flow;
 mod id_token;
 mod issuers;
 mod logout;
+mod oauth;
 mod redirects;
 mod renewal;
 mod renewal_at_issuer;

@@ -8,11 +8,13 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Request};
 use scopegate::ClientAuth;
 use scopegate::client::{Callback, Client, CookieStore, MemoryStore, Registration, StateStore};
-use scopegate::testing::TestClient;
+use scopegate::testing::{TestClient, TestRedirect};
 
 use super::world::*;
 
 const LOCAL: &str = "http://localhost:8000/authorize";
+
+type Spoil = fn(TestRedirect) -> TestRedirect;
 
 /// The client with each store of this crate.
 fn clients(world: &World) -> [Client; 2] {
