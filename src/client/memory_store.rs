@@ -41,12 +41,15 @@ impl StateStore for MemoryStore {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         begun.records.insert(state.into(), record.to_vec());
         begun.order.push_back(state.into());
-        // Those that were completed leave their names in the order.
-        while begun.records.len() > self.most || begun.order.len() > self.most.saturating_mul(2) {
-            match begun.order.pop_front() {
-                Some(oldest) => begun.records.remove(&oldest),
-                None => break,
-            };
+        if begun.order.len() > self.most.saturating_mul(2) {
+            // Those that were completed leave their names in the order.
+            let Begun { records, order } = &mut *begun;
+            order.retain(|state| records.contains_key(state));
+        }
+        while begun.records.len() > self.most
+            && let Some(oldest) = begun.order.pop_front()
+        {
+            begun.records.remove(&oldest);
         }
         Box::pin(async { Ok(None) })
     }
@@ -60,5 +63,35 @@ impl StateStore for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore").field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_executor::block_on;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_makes_room_and_no_other() {
+        let store = MemoryStore::at_most(3);
+        let put = |state: &str| drop(block_on(store.put(state, state.as_bytes(), Duration::ZERO)).unwrap());
+        let take = |state: &str| block_on(store.take(state, None)).unwrap();
+        put("open");
+        for number in 0..100 {
+            let state = format!("completed-{number}");
+            put(&state);
+            assert_eq!(take(&state).as_deref(), Some(state.as_bytes()));
+            assert_eq!(take(&state), None);
+        }
+        put("b");
+        put("c");
+        assert_eq!(store.begun.lock().unwrap().records.len(), 3);
+        put("d");
+        assert_eq!(take("open"), None);
+        for state in ["b", "c", "d"] {
+            assert!(take(state).is_some(), "{state}");
+        }
+        assert!(store.begun.lock().unwrap().order.len() <= 6);
     }
 }

@@ -82,8 +82,6 @@ fn a_state_counts_once() {
     }
 }
 
-type Spoil = fn(scopegate::testing::TestRedirect) -> scopegate::testing::TestRedirect;
-
 #[test]
 fn a_state_is_used_up_by_a_login_that_fails_and_its_cookie_taken_away() {
     let world = World::new();
