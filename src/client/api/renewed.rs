@@ -16,7 +16,8 @@ pub struct Renewed {
 }
 
 impl Renewed {
-    /// The set before: what the new one is to be saved in place of.
+    /// The set before, as the [`ApiClient`](crate::client::ApiClient) was made with it or had it renewed: what the new one is to be saved in
+    /// place of. A session that holds another one by now, or has ended, is to stay as it is.
     #[must_use]
     pub const fn previous(&self) -> &TokenSet {
         &self.previous
