@@ -172,8 +172,10 @@ impl Client {
     ///
     /// # Errors
     /// [`OAuthError::InvalidUserInfo`] if it is about somebody else or cannot be believed, [`OAuthError::Refused`] if the token is not
-    /// accepted, [`OAuthError::Unsupported`] if the server has no such endpoint, [`OAuthError::Unreachable`].
+    /// accepted, [`OAuthError::Unsupported`] if the server has no such endpoint, [`OAuthError::InvalidRequest`] for tokens of another client,
+    /// [`OAuthError::Unreachable`].
     pub async fn userinfo(&self, token: &TokenSet) -> Result<UserInfo, OAuthError> {
+        self.check_own(token)?;
         let settings = &self.0.settings;
         let metadata = self.metadata().await?;
         let endpoint = needed(settings, &metadata, At::UserInfo, "the server has no userinfo endpoint")?;

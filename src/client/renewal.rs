@@ -63,7 +63,9 @@ impl Client {
     /// [`OAuthError::Refused`] if the server says no: with `invalid_grant` the user has to log in again; [`OAuthError::InvalidIdToken`] for
     /// an ID token of another user; [`OAuthError::InvalidAnswer`] for an answer that cannot be read; [`OAuthError::Unreachable`]. The refresh
     /// token is worth nothing after `invalid_grant`, `InvalidIdToken` and `InvalidAnswer`: these stand for 60 s, and the server is not asked.
+    /// [`OAuthError::InvalidRequest`] for tokens of another client.
     pub async fn renew(&self, token: &TokenSet) -> Result<TokenSet, OAuthError> {
+        self.check_own(token)?;
         match self.0.successors.join(token, self.0.settings.clock.now()) {
             Joined::Ended(outcome) => *outcome,
             Joined::Waiting(under_way) => under_way.outcome().await?,

@@ -41,8 +41,9 @@ impl Client {
     /// # Errors
     /// That of the first that could not be revoked: [`OAuthError::Refused`] if the server says no, but `unsupported_token_type` or
     /// `invalid_token` for an access token, which is none; [`OAuthError::Unreachable`], also if it asks to come back later (s2.2.1);
-    /// [`OAuthError::Unsupported`] if it has no revocation endpoint.
+    /// [`OAuthError::Unsupported`] if it has no revocation endpoint; [`OAuthError::InvalidRequest`] for tokens of another client.
     pub async fn revoke(&self, token: &TokenSet) -> Result<(), OAuthError> {
+        self.check_own(token)?;
         self.forget(token);
         let (client, token) = (self.clone(), token.clone());
         self.0.worker.run(async move { client.revoke_what_came_of(&token).await }).await?

@@ -76,6 +76,11 @@ impl Registered {
     pub(crate) fn new(name: &str, client_id: &str, server: &str) -> Self {
         Self { name: name.to_owned(), of: digest(&format!("{client_id}\n{server}")) }
     }
+
+    /// Which client it is, and where, whatever the program calls it.
+    pub(crate) fn digest(&self) -> &str {
+        &self.of
+    }
 }
 
 /// What was begun.

@@ -71,7 +71,7 @@ pub struct ApiClient {
 const AHEAD: Duration = Duration::from_secs(60);
 
 impl Client {
-    /// An API client with a user's tokens.
+    /// An API client with a user's tokens. Where they are of another client, each call is an [`OAuthError::InvalidRequest`].
     #[must_use]
     pub fn api(&self, token: TokenSet) -> ApiClient {
         ApiClient::new(self, Arc::new(Held::of_user(token)), None)
@@ -105,7 +105,8 @@ impl ApiClient {
         Ok(self)
     }
 
-    /// Uses an HTTP client of its own, with these settings; the redirect policy is this crate's.
+    /// Uses an HTTP client of its own, with these settings; the redirect policy is this crate's. See
+    /// [`Registration::api_http`](crate::client::Registration::api_http) for what not to set.
     ///
     /// To make one takes longer than many calls, so keep what this gives, or set
     /// [`Registration::api_http`](crate::client::Registration::api_http).

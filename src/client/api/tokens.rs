@@ -26,6 +26,7 @@ pub(crate) struct Tokens {
 impl Tokens {
     /// A token to send. It is replaced first where it is time for that, once for all who wait.
     pub(crate) async fn current(&self) -> Outcome {
+        self.check_own()?;
         let outcome = self.replaced(When::Ahead(self.ahead)).await;
         match outcome {
             // The program has to know, since what is not saved may be lost.
@@ -37,7 +38,13 @@ impl Tokens {
 
     /// Another token than the one that is there.
     pub(crate) async fn another(&self) -> Outcome {
+        self.check_own()?;
         self.replaced(When::Now).await
+    }
+
+    /// A user's token of another client may be meant for another API as well.
+    fn check_own(&self) -> Result<(), OAuthError> {
+        self.held.token().map_or(Ok(()), |token| self.client.check_own(&token))
     }
 
     async fn replaced(&self, when: When) -> Outcome {

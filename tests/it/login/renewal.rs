@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_executor::block_on;
-use scopegate::FetchError;
-use scopegate::client::{Client, ClientCredentialsRequest, OAuthError, Stage, TokenSet};
+use scopegate::client::{Client, ClientCredentialsRequest, OAuthError, Registration, Stage, TokenSet};
 use scopegate::testing::{TestClock, TestIssuer, TestToken};
+use scopegate::{ClientAuth, FetchError};
 
 use super::token_server::{Answer, NOW, TokenServer, begin, first_set, stored, tokens};
 
@@ -348,7 +348,7 @@ fn an_answer_that_is_malformed_or_oversized_is_refused() {
         (r#"{"access_token":"a1","token_type":"Bearer","expires_in":1.5}"#, "invalid_answer"),
         (r#"{"access_token":"a1","token_type":"Bearer","expires_in":99999999999999999999}"#, "invalid_answer"),
         (r#"{"access_token":"a1","token_type":"Bearer","refresh_token":7}"#, "invalid_answer"),
-        (r#"{"access_token":"a1","token_type":"Bearer","scope":["a"]}"#, "invalid_answer"),
+        (r#"{"access_token":"a1","token_type":"Bearer","scope":["a",7]}"#, "invalid_answer"),
         (r#"{"access_token":"a1","token_type":"Bearer","id_token":{}}"#, "invalid_answer"),
         (&long, "unreachable"),
     ];
@@ -445,11 +445,8 @@ fn a_server_may_refuse_to_revoke_access_tokens_and_nothing_else() {
     }
     let busy = TokenServer::new(|_| Ok((503, String::new())));
     assert_eq!(block_on(busy.client(&clock).revoke(&first_set(0))).unwrap_err().label(), "unreachable");
-    let registration = scopegate::client::Registration::endpoints(
-        "https://id.test/authorize",
-        "https://id.test/token",
-        scopegate::ClientAuth::public("app"),
-    );
+    let registration =
+        Registration::endpoints("https://id.test/authorize", "https://id.test/token", ClientAuth::public("app"));
     let client = Client::new("example", registration.fetch(busy.clone())).unwrap();
     assert_eq!(block_on(client.revoke(&first_set(0))).unwrap_err().label(), "unsupported");
 }
@@ -561,6 +558,39 @@ fn a_revocation_whose_caller_goes_away_comes_to_its_end() {
     for expected in [None, Some("r1"), Some("r0"), Some("a1"), Some("a0")] {
         assert_eq!(heard.recv_timeout(Duration::from_secs(10)).unwrap().as_deref(), expected);
     }
+}
+
+/// What a session keeps of each server's tokens may be mixed up by the program that keeps it.
+#[test]
+fn tokens_of_one_server_are_not_sent_to_another_one() {
+    let (server, other) = (TokenServer::rotating(3600), TokenServer::rotating(3600));
+    let clock = TestClock::at(NOW);
+    let elsewhere = Registration::endpoints(
+        "https://other.test/authorize",
+        "https://other.test/token",
+        ClientAuth::basic("app", "s3cret"),
+    );
+    let elsewhere = elsewhere.revocation_url("https://other.test/revoke").userinfo_url("https://other.test/userinfo");
+    let elsewhere = Client::new("example", elsewhere.fetch(other.clone()).clock(clock.clone())).unwrap();
+    let token = block_on(server.client(&clock).renew(&first_set(0))).unwrap();
+    // As it is kept in a session.
+    let token = stored(&serde_json::to_string(&token).unwrap());
+    let errors = [
+        block_on(elsewhere.renew(&token)).unwrap_err(),
+        block_on(elsewhere.revoke(&token)).unwrap_err(),
+        block_on(elsewhere.userinfo(&token)).unwrap_err(),
+        block_on(elsewhere.api(token.clone()).fresh_token()).unwrap_err(),
+        block_on(elsewhere.api(token.clone()).renew_now()).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.label(), "invalid_request", "{error}");
+    }
+    assert!(other.asked().is_empty());
+
+    // The twins: the same client by another name, and a set that does not say whose it is.
+    let renamed = Client::new("renamed", server.registration(&clock)).unwrap();
+    assert_eq!(block_on(renamed.renew(&token)).unwrap().access_token(), "a2");
+    assert_eq!(block_on(elsewhere.renew(&first_set(0))).unwrap().access_token(), "a1");
 }
 
 #[test]
