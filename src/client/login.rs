@@ -26,7 +26,8 @@ impl Client {
     /// Begins a login: where to send the browser, and what it is to keep.
     ///
     /// PKCE with S256 is always used (RFC 7636), and a nonce whenever `openid` is asked for. Where the server has an endpoint for pushed
-    /// requests, what is asked goes there and not through the browser ([`Registration::pushed_requests`]).
+    /// requests, what is asked goes there and not through the browser: see
+    /// [`Registration::pushed_requests`](crate::client::Registration::pushed_requests).
     ///
     /// # Errors
     /// [`OAuthError::InvalidRequest`] for a redirect URI that is none, or what else cannot be asked; [`OAuthError::Unreachable`] if the

@@ -247,7 +247,7 @@ impl Registration {
 
     /// Where logins are remembered while the user is away. By default in an encrypted cookie under a secret that is made when the client is,
     /// so that a login does not outlive the process, and is known to no other one: give a
-    /// [`CookieStore`](crate::client::CookieStore) with a secret of your own to all of them.
+    /// [`CookieStore`] with a secret of your own to all of them.
     #[must_use]
     pub fn state_store(mut self, states: Arc<dyn StateStore>) -> Self {
         self.states = Some(states);

@@ -24,7 +24,7 @@ use scopegate::client::{ApiClient, Client, ClientCredentialsRequest, OAuthError,
 use scopegate::testing::TestClock;
 use tokio::net::TcpListener;
 
-use super::token_server::{NOW, TokenServer, begin, first_set, stored, tokens};
+use super::token_server::{Calling, NOW, TokenServer, begin, first_set, stored, tokens};
 
 /// What an API was asked.
 #[derive(Clone, Debug)]
@@ -590,7 +590,7 @@ fn each_request_of_a_user_makes_an_api_client_and_all_share_one_renewal() {
         let client = client_of(&server, &TestClock::at(NOW), &host.url("/"));
         server.hold();
         let saved = Arc::new(Mutex::new(Vec::new()));
-        let mut calls: Vec<Pin<Box<dyn Future<Output = Result<reqwest::Response, OAuthError>>>>> = Vec::new();
+        let mut calls: Vec<Calling<reqwest::Response>> = Vec::new();
         for number in 0..50 {
             let saved = Arc::clone(&saved);
             let api = client.api(first_set(0)).on_renewal(move |renewed: Renewed| {
@@ -774,7 +774,7 @@ fn callers_share_the_fetch_of_the_programs_own_token() {
     let server = own_tokens(3600);
     let client = server.client(&TestClock::at(NOW));
     server.hold();
-    let mut callers: Vec<Pin<Box<dyn Future<Output = Result<TokenSet, OAuthError>>>>> = Vec::new();
+    let mut callers: Vec<Calling<TokenSet>> = Vec::new();
     for _ in 0..50 {
         let api = client.api_as_itself("jobs:run");
         callers.push(Box::pin(async move { api.fresh_token().await }));

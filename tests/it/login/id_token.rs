@@ -47,7 +47,7 @@ fn a_public_key_is_no_secret_for_an_id_token() {
     let jwk = world.issuer.jwk("es256-1").unwrap();
     let public: Value = serde_json::from_str(&jwk).unwrap();
     let point = [&public["x"], &public["y"]].map(|part| URL_SAFE_NO_PAD.decode(part.as_str().unwrap()).unwrap());
-    for secret in [jwk.clone().into_bytes(), world.issuer.jwks().into_bytes(), point.concat(), Vec::new()] {
+    for secret in [jwk.into_bytes(), world.issuer.jwks().into_bytes(), point.concat(), Vec::new()] {
         let result = world.login_with(move |token| token.signed_with_secret(Algorithm::Hs256, &secret));
         assert_eq!(why(result), "AlgorithmRefused");
     }

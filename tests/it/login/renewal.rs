@@ -1,7 +1,5 @@
 //! A user's tokens are renewed once, whoever asks, and what comes is believed only as far as it is good.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,7 +9,7 @@ use scopegate::client::{Client, ClientCredentialsRequest, OAuthError, Registrati
 use scopegate::testing::{TestClock, TestIssuer, TestToken};
 use scopegate::{ClientAuth, FetchError};
 
-use super::token_server::{Answer, NOW, TokenServer, begin, first_set, stored, tokens};
+use super::token_server::{Answer, Calling, NOW, TokenServer, begin, first_set, stored, tokens};
 
 fn ok(body: impl Into<String>) -> Answer {
     Ok((200, body.into()))
@@ -62,7 +60,7 @@ fn a_race_of_50_callers_at_a_rotating_server_is_one_request_and_one_answer_for_a
     let clock = TestClock::at(NOW);
     let client = server.client(&clock);
     server.hold();
-    let mut callers: Vec<Pin<Box<dyn Future<Output = Result<TokenSet, OAuthError>>>>> = Vec::new();
+    let mut callers: Vec<Calling<TokenSet>> = Vec::new();
     for _ in 0..50 {
         // Each comes with a set of its own from the session, by a handle of its own.
         let client = client.clone();
@@ -447,7 +445,7 @@ fn a_server_may_refuse_to_revoke_access_tokens_and_nothing_else() {
     assert_eq!(block_on(busy.client(&clock).revoke(&first_set(0))).unwrap_err().label(), "unreachable");
     let registration =
         Registration::endpoints("https://id.test/authorize", "https://id.test/token", ClientAuth::public("app"));
-    let client = Client::new("example", registration.fetch(busy.clone())).unwrap();
+    let client = Client::new("example", registration.fetch(busy)).unwrap();
     assert_eq!(block_on(client.revoke(&first_set(0))).unwrap_err().label(), "unsupported");
 }
 

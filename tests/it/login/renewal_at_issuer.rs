@@ -1,16 +1,14 @@
 //! The same at an issuer that rotates refresh tokens, and ends what came of a sign-in when one is used twice.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use futures_executor::block_on;
 use http::Request;
 use scopegate::ClientAuth;
-use scopegate::client::{Callback, Client, OAuthError, Registration, TokenSet};
+use scopegate::client::{Callback, Client, Registration, TokenSet};
 use scopegate::testing::{TestClient, TestClock, TestIssuer};
 
-use super::token_server::NOW;
+use super::token_server::{Calling, NOW};
 
 const ID: &str = "https://id.test";
 const BACK: &str = "https://app.test/authorize";
@@ -43,10 +41,10 @@ fn api_clients_in_a_race_use_a_refresh_token_once_and_the_session_goes_on() {
     let first = sign_in(&issuer, &client);
     assert_eq!((first.subject(), first.scope()), (Some("alice"), Some("openid things:read")));
 
-    let mut before = first.clone();
+    let mut before = first;
     for _ in 0..3 {
         clock.set_wall(before.expires_at().unwrap());
-        let mut callers: Vec<Pin<Box<dyn Future<Output = Result<TokenSet, OAuthError>>>>> = Vec::new();
+        let mut callers: Vec<Calling<TokenSet>> = Vec::new();
         for _ in 0..50 {
             let api = client.api(before.clone());
             callers.push(Box::pin(async move { api.fresh_token().await }));

@@ -84,7 +84,8 @@ fn a_state_counts_once() {
 fn a_state_is_used_up_by_a_login_that_fails_and_its_cookie_taken_away() {
     let world = World::new();
     for client in clients(&world) {
-        let spoilt: [(&str, fn(scopegate::testing::TestRedirect) -> scopegate::testing::TestRedirect); 4] = [
+        type Spoil = fn(scopegate::testing::TestRedirect) -> scopegate::testing::TestRedirect;
+        let spoilt: [(&str, Spoil); 4] = [
             ("refused", |answer| answer.without("code").with("error", "access_denied")),
             ("missing_code", |answer| answer.without("code")),
             ("mismatching_issuer", |answer| answer.with("iss", "https://evil.example.com")),
@@ -231,7 +232,7 @@ fn a_changed_cookie_is_refused_before_it_uses_anything_up() {
     let browser = Browser::default();
     let answer = world.answer(&client, &browser, BACK);
     let (name, value) = browser.only();
-    let mut changed = value.clone().into_bytes();
+    let mut changed = value.into_bytes();
     *changed.last_mut().unwrap() ^= 0x01;
     let callback = with_cookies(&answer.url(), &[name.as_bytes(), b"=", &changed].concat());
     assert!(block_on(client.callback(&callback)).is_err());

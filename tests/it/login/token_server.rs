@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use scopegate::client::{Client, Registration, TokenSet};
+use scopegate::client::{Client, OAuthError, Registration, TokenSet};
 use scopegate::testing::TestClock;
 use scopegate::{ClientAuth, Fetch, FetchError, FetchLimits, Fetching};
 use tokio::sync::watch;
@@ -148,6 +148,9 @@ pub(super) fn first_set(ends_in: i64) -> TokenSet {
         "subject":"alice","id_token":"h.e30.s","resources":["https://api.test/","https://other.test/"]}}"#
     ))
 }
+
+/// A call that may have begun.
+pub(super) type Calling<T> = Pin<Box<dyn Future<Output = Result<T, OAuthError>>>>;
 
 /// Polls it once, so that it has begun.
 pub(super) fn begin<F: Future + ?Sized>(future: &mut Pin<Box<F>>) {
