@@ -113,7 +113,7 @@ async fn call_api(State(app): State<App>, headers: HeaderMap) -> Result<Response
     let Some(session) = app.sessions.of(&headers) else { return Ok(GoTo::to("/login").into_response()) };
     let sessions = app.sessions.clone();
     let keep = move |renewed: Renewed| {
-        sessions.renew(&headers, renewed.into_token());
+        sessions.renew(&headers, renewed);
         std::future::ready(Ok::<(), Infallible>(()))
     };
     let answer = app.client()?.api(session.token).on_renewal(keep).get("things").await?;
@@ -125,6 +125,8 @@ async fn call_api(State(app): State<App>, headers: HeaderMap) -> Result<Response
 /// 8. Logging out ends the session here, and then the one at the authorization server.
 async fn logout(State(app): State<App>, headers: HeaderMap) -> Result<Response, Oops> {
     let Some(session) = app.sessions.end(&headers) else { return Ok(GoTo::to("/").into_response()) };
+    // A renewal that is under way must not be handed to anybody any more.
+    app.client()?.forget(&session.token);
     let request = LogoutRequest::of(&session.token).post_logout_redirect_uri(app.settings.url("/"));
     Ok(match app.client()?.logout_redirect(request).await {
         Ok(redirect) => (sessions::no_cookie(), redirect).into_response(),

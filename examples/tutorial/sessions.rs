@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::AppendHeaders;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use scopegate::client::{IdToken, LogoutToken, TokenSet, UserInfo};
+use scopegate::client::{IdToken, LogoutToken, Renewed, TokenSet, UserInfo};
 
 /// One user's session.
 #[derive(Clone)]
@@ -50,12 +50,12 @@ impl Sessions {
         self.lock().get(&name(headers)?).cloned()
     }
 
-    /// Keeps newer tokens.
-    pub(crate) fn renew(&self, headers: &HeaderMap, token: TokenSet) {
-        if let Some(session) =
-            name(headers).and_then(|name| self.lock().get_mut(&name).map(|session| session.token = token))
-        {
-            session
+    /// Keeps newer tokens, if the session has not ended meanwhile and still holds those before.
+    pub(crate) fn renew(&self, headers: &HeaderMap, renewed: Renewed) {
+        let Some(name) = name(headers) else { return };
+        let mut sessions = self.lock();
+        if let Some(session) = sessions.get_mut(&name).filter(|session| session.token == *renewed.previous()) {
+            session.token = renewed.into_token();
         }
     }
 

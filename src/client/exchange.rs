@@ -167,7 +167,7 @@ async fn credential(settings: &Arc<Settings>, held: Held) -> Result<Credential, 
 fn judge_answer(response: Response<Bytes>, stage: Stage, settings: &Settings) -> Result<Bytes, OAuthError> {
     let status = response.status();
     // RFC 7009 s2.2: whoever revokes reads no body.
-    if stage == Stage::Revocation && status == StatusCode::OK {
+    if stage == Stage::Revocation && status.is_success() {
         return Ok(Bytes::new());
     }
     if (status.is_client_error() || status.is_success()) && response.body().len() <= LIMITS.body {

@@ -26,7 +26,8 @@ impl Client {
     /// Begins a login: where to send the browser, and what it is to keep.
     ///
     /// PKCE with S256 is always used (RFC 7636), and a nonce whenever `openid` is asked for. Where the server has an endpoint for pushed
-    /// requests, what is asked goes there and not through the browser ([`Registration::pushed_requests`](crate::client::Registration::pushed_requests)).
+    /// requests, what is asked goes there and not through the browser: see
+    /// [`Registration::pushed_requests`](crate::client::Registration::pushed_requests).
     ///
     /// # Errors
     /// [`OAuthError::InvalidRequest`] for a redirect URI that is none, or what else cannot be asked; [`OAuthError::Unreachable`] if the
@@ -58,7 +59,7 @@ impl Client {
         };
         let record = Record {
             kind: Kind::Login,
-            client: self.0.registered.clone(),
+            client: self.0.registered.login.clone(),
             redirect_uri: request.redirect_uri.clone(),
             nonce,
             code_verifier,
@@ -170,8 +171,10 @@ impl Client {
     ///
     /// # Errors
     /// [`OAuthError::InvalidUserInfo`] if it is about somebody else or cannot be believed, [`OAuthError::Refused`] if the token is not
-    /// accepted, [`OAuthError::Unsupported`] if the server has no such endpoint, [`OAuthError::Unreachable`].
+    /// accepted, [`OAuthError::Unsupported`] if the server has no such endpoint, [`OAuthError::InvalidRequest`] for tokens of another client,
+    /// [`OAuthError::Unreachable`].
     pub async fn userinfo(&self, token: &TokenSet) -> Result<UserInfo, OAuthError> {
+        self.check_own(token)?;
         let settings = &self.0.settings;
         let metadata = self.metadata().await?;
         let endpoint = needed(settings, &metadata, At::UserInfo, "the server has no userinfo endpoint")?;

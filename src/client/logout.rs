@@ -157,7 +157,8 @@ impl fmt::Debug for LoggedOut {
 impl Client {
     /// Begins a logout: where to send the browser, so that the server ends the user's session too.
     ///
-    /// End the program's own session before, in the same answer: the browser may not come back. The user's tokens are not ended by it; see
+    /// End the program's own session before, in the same answer: the browser may not come back. The user's tokens are not ended by it, since
+    /// a program may go on with them on the user's behalf: see [`revoke`](Self::revoke), and [`forget`](Self::forget), which asks nobody; and
     /// [`backchannel_logout`](Self::backchannel_logout).
     ///
     /// `client_id` always goes along (s2). Where the browser is to come back it keeps a cookie until then, for as long as a login may take
@@ -193,7 +194,7 @@ impl Client {
         let rules = CookieRules { secure: back.uri().scheme_str() == Some("https"), cross_site: false };
         let record = Record {
             kind: Kind::Logout,
-            client: self.0.registered.clone(),
+            client: self.0.registered.login.clone(),
             redirect_uri: uri.to_owned(),
             nonce: None,
             code_verifier: None,

@@ -137,7 +137,20 @@ impl Client {
         let endpoint = needed(settings, &metadata, At::Token, "the server has no token endpoint")?;
         members.extend(settings.access_token_params.iter().map(|(name, value)| member(name, value.as_str())));
         let answer = post(settings, &self.0.worker, endpoint, Stage::Token, members).await?;
-        TokenSet::read(&answer, scope, settings.clock.now())
+        let mut token = TokenSet::read(&answer, scope, settings.clock.now())?;
+        token.issued_to = Some(self.0.registered.tokens.clone());
+        Ok(token)
+    }
+
+    /// A token goes to the server that it came from, and to no other one that would then have it. Of one that does not say where it came
+    /// from, the program has to know.
+    pub(crate) fn check_own(&self, token: &TokenSet) -> Result<(), OAuthError> {
+        if token.issued_to.as_ref().is_some_and(|client| *client != self.0.registered.tokens) {
+            return Err(OAuthError::InvalidRequest {
+                problem: "the tokens are of another client, or of another server",
+            });
+        }
+        Ok(())
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Record {
     #[serde(rename = "k")]
     pub(crate) kind: Kind,
     #[serde(rename = "c")]
-    pub(crate) client: Registered,
+    pub(crate) client: Digest,
     #[serde(rename = "r")]
     pub(crate) redirect_uri: String,
     #[serde(default, rename = "n", skip_serializing_if = "Option::is_none")]
@@ -70,15 +70,29 @@ pub(crate) struct Record {
     pub(crate) browser: String,
 }
 
-/// By whom it was begun, so that nobody else completes it: a digest of the program's name for the client, of the client, and of its server.
+/// Which client it is, in what is kept outside of it: as digests, which are short.
+pub(crate) struct Registered {
+    /// Of the program's name for it too, so that a login is completed by the one that began it.
+    pub(crate) login: Digest,
+    /// Of the client and its server, whatever the program calls it.
+    pub(crate) tokens: Digest,
+}
+
+/// Half of a digest, in base64url: enough that no two are taken for one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Registered(String);
+pub(crate) struct Digest(String);
 
 impl Registered {
     pub(crate) fn new(name: &str, client_id: &str, server: &str) -> Self {
-        // Half of a digest is enough that no two are taken for one.
-        let digest = sha256(format!("{}\n{name}\n{client_id}\n{server}", name.len()).as_bytes());
-        Self(base64url::encode(digest.get(..16).unwrap_or_default()))
+        // The length parts a name from what follows.
+        let of = |name: &str| Digest::of(&format!("{}\n{name}\n{client_id}\n{server}", name.len()));
+        Self { login: of(name), tokens: of("") }
+    }
+}
+
+impl Digest {
+    fn of(text: &str) -> Self {
+        Self(base64url::encode(sha256(text.as_bytes()).get(..16).unwrap_or_default()))
     }
 }
 
@@ -151,7 +165,7 @@ pub(crate) async fn finish(
     let is_of_this_browser = is_same(record.browser.as_bytes(), digest(secret).as_bytes());
     // Under the other name a neighbouring host, or somebody on the way, could have set it.
     let is_guarded = is_secure || is_plain(&record.redirect_uri);
-    let is_ours = record.kind == kind && record.client == *client;
+    let is_ours = record.kind == kind && record.client == client.login;
     if is_of_this_browser && is_guarded && is_ours && now.unix_millis() < record.until {
         Ok(record)
     } else {

@@ -4,9 +4,11 @@
 //! two requests of one user at a time would use it twice. So these hold, for all who share the table:
 //!
 //! 1. A refresh token is under way once at a time.
-//! 2. Whoever comes with one that was renewed in the last [`MEMORY`] gets what the first one got, and the server is not asked.
-//! 3. What is under way was begun outside the lock, and nobody holds the lock while waiting.
-//! 4. Outcomes that are remembered are at most [`MOST`]; the oldest go first.
+//! 2. Whoever comes with one that was renewed in the last [`MEMORY`] gets the newest set that came of it, and the server is not asked.
+//! 3. One whose use has ended for good, by an answer that names no successor, is not used again for [`MEMORY`].
+//! 4. What was logged out is handed to nobody for [`MEMORY`], also where it was under way by then.
+//! 5. What is under way was begun outside the lock, and nobody holds the lock while waiting.
+//! 6. What is remembered is at most [`MOST`] refresh tokens; the oldest go first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,22 +35,35 @@ pub(crate) struct Successors(Mutex<Table>);
 #[derive(Default)]
 struct Table {
     entries: HashMap<Digest, Entry>,
-    /// In the order in which they ended.
-    ended: VecDeque<(Digest, Duration)>,
+    /// In the order in which they were last changed.
+    order: VecDeque<(Digest, Duration)>,
 }
 
 type Digest = [u8; 32];
 
-enum Entry {
+struct Entry {
+    state: State,
+    /// Its user has logged out.
+    is_over: bool,
+    /// By the clock's uptime.
+    at: Duration,
+}
+
+enum State {
+    Unused,
     UnderWay(UnderWay<Outcome>),
-    Ended { outcome: Box<Outcome>, at: Duration },
+    Renewed(Box<TokenSet>),
+    /// It is worth nothing any more.
+    Refused(OAuthError),
+    /// The server was out of reach, or at fault.
+    Failed,
 }
 
 /// What whoever wants a set renewed has to do.
 pub(crate) enum Joined {
-    Ended(Outcome),
+    Ended(Box<Outcome>),
     Waiting(UnderWay<Outcome>),
-    Begun(Begun),
+    Begun(Box<Begun>),
 }
 
 /// A renewal that is to be done by whoever got this. Dropped, it is lost, and the next one begins anew.
@@ -59,68 +74,118 @@ pub(crate) struct Begun {
     pub(crate) under_way: UnderWay<Outcome>,
 }
 
+/// What came of a set, of which nobody gets anything any more.
+pub(crate) struct Buried {
+    /// The newest first, and last the set itself.
+    pub(crate) sets: Vec<TokenSet>,
+    /// More may come of the newest.
+    pub(crate) waiting: Option<UnderWay<Outcome>>,
+}
+
 impl Successors {
     /// Joins the renewal of this set, or begins it.
     ///
-    /// A successor that has ended itself is renewed in its turn, and so is one that the caller has already.
+    /// Where it was renewed, and its successors too, the newest is what counts: one that has ended is renewed in its turn, and so is one
+    /// that the caller has already.
     pub(crate) fn join(&self, token: &TokenSet, now: Timestamp) -> Joined {
+        let ended = |outcome| Joined::Ended(Box::new(outcome));
         let mut table = self.table();
         table.forget_old(now.uptime());
-        let mut token = token.clone();
+        let (mut newest, mut is_successor) = (token.clone(), false);
         for _ in 0..LONGEST_CHAIN {
-            let Some(digest) = digest(&token) else { return Joined::Ended(Err(OAuthError::TokenExpired)) };
-            match table.entries.get(&digest) {
-                Some(Entry::UnderWay(waiting)) if !waiting.is_lost() => return Joined::Waiting(waiting.clone()),
-                Some(Entry::Ended { outcome, .. }) => match &**outcome {
-                    Err(error) => return Joined::Ended(Err(error.clone())),
-                    // The caller has it already, and wants another.
-                    Ok(successor) if successor.access_token() == token.access_token() => break,
-                    Ok(successor) if !successor.is_expired(now, Duration::ZERO) => {
-                        return Joined::Ended(Ok(successor.clone()));
-                    }
-                    Ok(successor) => token = successor.clone(),
-                },
-                Some(Entry::UnderWay(_)) | None => break,
+            let Some(entry) = digest(&newest).and_then(|digest| table.entries.get(&digest)) else { break };
+            if entry.is_over {
+                return ended(Err(OAuthError::TokenExpired));
+            }
+            match &entry.state {
+                State::UnderWay(waiting) if !waiting.is_lost() => return Joined::Waiting(waiting.clone()),
+                State::Refused(error) => return ended(Err(error.clone())),
+                // Where the server does not rotate, the newest stands under its own refresh token.
+                State::Renewed(successor) if successor.access_token() != newest.access_token() => {
+                    newest.clone_from(successor);
+                    is_successor = true;
+                }
+                State::Renewed(_) | State::Unused | State::UnderWay(_) | State::Failed => break,
             }
         }
-        let Some(digest) = digest(&token) else { return Joined::Ended(Err(OAuthError::TokenExpired)) };
+        if is_successor && !newest.is_expired(now, Duration::ZERO) {
+            return ended(Ok(newest));
+        }
+        let Some(digest) = digest(&newest) else { return ended(Err(OAuthError::TokenExpired)) };
         let (conclusion, under_way) = under_way();
-        table.entries.insert(digest, Entry::UnderWay(under_way.clone()));
-        Joined::Begun(Begun { token, conclusion, under_way })
+        let state = State::UnderWay(under_way.clone());
+        table.entries.insert(digest, Entry { state, is_over: false, at: now.uptime() });
+        Joined::Begun(Box::new(Begun { token: newest, conclusion, under_way }))
     }
 
-    /// Remembers what came of a renewal, before those who wait hear of it.
-    ///
-    /// A server that was out of reach may be asked again at once; one that said `invalid_grant` will say it again.
-    pub(crate) fn end(&self, token: &TokenSet, outcome: &Outcome, now: Timestamp) {
-        let Some(digest) = digest(token) else { return };
+    /// Remembers what came of a renewal, before those who wait hear of it, and says what they are to hear.
+    pub(crate) fn end(&self, token: &TokenSet, outcome: Outcome, now: Timestamp) -> Outcome {
+        let Some(digest) = digest(token) else { return outcome };
         let mut table = self.table();
-        table.entries.remove(&digest);
-        let is_final = match outcome {
-            Ok(_) => true,
-            Err(OAuthError::Refused { stage: Stage::Token, error, .. }) => error == "invalid_grant",
-            Err(_) => false,
+        let is_over = table.entries.get(&digest).is_some_and(|entry| entry.is_over);
+        let state = match &outcome {
+            Ok(successor) => State::Renewed(Box::new(successor.clone())),
+            Err(error) if is_final(error) => State::Refused(error.clone()),
+            Err(_) => State::Failed,
         };
-        if is_final {
-            let at = now.uptime();
-            table.entries.insert(digest, Entry::Ended { outcome: Box::new(outcome.clone()), at });
-            table.ended.push_back((digest, at));
-        }
-        table.forget_old(now.uptime());
+        table.put(digest, Entry { state, is_over, at: now.uptime() });
+        // Invariant 4.
+        if is_over { Err(OAuthError::TokenExpired) } else { outcome }
     }
 
-    /// Takes out what this set was renewed to, one after another.
-    pub(crate) fn take(&self, token: &TokenSet) -> Vec<TokenSet> {
+    /// Whether its renewal failed less than so long ago, without being refused.
+    pub(crate) fn rests(&self, token: &TokenSet, now: Timestamp, rest: Duration) -> bool {
+        let table = self.table();
+        let entry = digest(token).and_then(|digest| table.entries.get(&digest));
+        entry.is_some_and(|entry| matches!(entry.state, State::Failed) && now.uptime().saturating_sub(entry.at) < rest)
+    }
+
+    /// Whether its user has logged out.
+    pub(crate) fn is_over(&self, token: &TokenSet) -> bool {
+        let table = self.table();
+        digest(token).and_then(|digest| table.entries.get(&digest)).is_some_and(|entry| entry.is_over)
+    }
+
+    /// Sees to it that nobody gets anything of this set any more (invariant 4), and says what came of it so far.
+    pub(crate) fn bury(&self, token: &TokenSet, now: Timestamp) -> Buried {
         let mut table = self.table();
-        let mut found: Vec<TokenSet> = Vec::new();
-        while let Some(digest) = digest(found.last().unwrap_or(token))
-            && let Some(Entry::Ended { outcome, .. }) = table.entries.get(&digest)
-            && let Ok(successor) = &**outcome
-        {
-            found.push(successor.clone());
-            table.entries.remove(&digest);
+        table.forget_old(now.uptime());
+        let (mut sets, mut newest, mut waiting) = (Vec::new(), token.clone(), None);
+        for _ in 0..LONGEST_CHAIN {
+            let Some(digest) = digest(&newest) else { break };
+            let mut next = None;
+            let state = match table.entries.remove(&digest).map(|entry| entry.state) {
+                Some(State::Renewed(successor)) => {
+                    let is_other = successor.access_token() != newest.access_token();
+                    next = is_other.then(|| (*successor).clone());
+                    State::Renewed(successor)
+                }
+                Some(State::UnderWay(under_way)) => {
+                    waiting = Some(under_way.clone()).filter(|waiting| !waiting.is_lost());
+                    State::UnderWay(under_way)
+                }
+                Some(state) => state,
+                None => State::Unused,
+            };
+            table.put(digest, Entry { state, is_over: true, at: now.uptime() });
+            let Some(next) = next else { break };
+            sets.push(std::mem::replace(&mut newest, next));
         }
-        found
+        sets.push(newest);
+        sets.reverse();
+        Buried { sets, waiting }
+    }
+
+    /// Drops what came of these sets: it was revoked. That they were logged out stays known.
+    pub(crate) fn drop_those_of(&self, sets: &[TokenSet]) {
+        let mut table = self.table();
+        for digest in sets.iter().filter_map(digest) {
+            if let Some(entry) = table.entries.get_mut(&digest)
+                && matches!(entry.state, State::Renewed(_))
+            {
+                entry.state = State::Unused;
+            }
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -128,22 +193,46 @@ impl Successors {
     }
 }
 
+/// A server that was out of reach may be asked again; one that said `invalid_grant` will say it again. Where it has answered, and the answer
+/// is good for nothing, the refresh token may have been used up all the same.
+fn is_final(error: &OAuthError) -> bool {
+    match error {
+        OAuthError::Refused { stage: Stage::Token, error, .. } => error == "invalid_grant",
+        OAuthError::InvalidAnswer { .. } | OAuthError::InvalidIdToken { .. } => true,
+        _ => false,
+    }
+}
+
 impl Table {
+    fn put(&mut self, digest: Digest, entry: Entry) {
+        self.order.push_back((digest, entry.at));
+        let now = entry.at;
+        self.entries.insert(digest, entry);
+        self.forget_old(now);
+    }
+
     fn forget_old(&mut self, now: Duration) {
-        while let Some((digest, at)) = self.ended.front().copied()
-            && (self.ended.len() > MOST || now.saturating_sub(at) >= MEMORY)
+        while let Some((digest, at)) = self.order.front().copied()
+            && (self.order.len() > MOST || now.saturating_sub(at) >= MEMORY)
         {
-            self.ended.pop_front();
-            // It may be under way again, or have been since.
-            if matches!(self.entries.get(&digest), Some(Entry::Ended { at: ended, .. }) if *ended == at) {
+            self.order.pop_front();
+            // It may have been changed since, and what is under way is in use.
+            let is_old = |entry: &Entry| entry.at == at && !matches!(entry.state, State::UnderWay(_));
+            if self.entries.get(&digest).is_some_and(is_old) {
                 self.entries.remove(&digest);
             }
         }
     }
 }
 
+/// Of a refresh token, and of what it is used for: one that is good for several APIs may be asked for a token for each (RFC 8707 s2.2).
 fn digest(token: &TokenSet) -> Option<Digest> {
-    token.refresh_token().map(|token| sha256(token.as_bytes()))
+    let mut text = token.refresh_token()?.to_owned();
+    for resource in &token.resources {
+        text.push('\n');
+        text.push_str(resource);
+    }
+    Some(sha256(text.as_bytes()))
 }
 
 #[cfg(test)]
@@ -163,7 +252,7 @@ mod tests {
 
     fn begun(joined: Joined) -> Begun {
         match joined {
-            Joined::Begun(begun) => begun,
+            Joined::Begun(begun) => *begun,
             Joined::Ended(outcome) => panic!("{outcome:?}"),
             Joined::Waiting(_) => panic!("it is under way"),
         }
@@ -171,11 +260,17 @@ mod tests {
 
     fn access(joined: Joined) -> String {
         match joined {
-            Joined::Ended(Ok(token)) => token.access_token().to_owned(),
-            Joined::Ended(Err(error)) => error.label().to_owned(),
+            Joined::Ended(outcome) => match *outcome {
+                Ok(token) => token.access_token().to_owned(),
+                Err(error) => error.label().to_owned(),
+            },
             Joined::Waiting(_) => "waiting".to_owned(),
             Joined::Begun(_) => "begun".to_owned(),
         }
+    }
+
+    fn end(table: &Successors, token: &TokenSet, outcome: Outcome, now: Timestamp) {
+        drop(table.end(token, outcome, now));
     }
 
     #[test]
@@ -184,7 +279,7 @@ mod tests {
         let old = set("a1", "r1", 0);
         let first = begun(table.join(&old, at(0)));
         assert_eq!(access(table.join(&old, at(0))), "waiting");
-        table.end(&first.token, &Ok(set("a2", "r2", 3600)), at(10));
+        end(&table, &first.token, Ok(set("a2", "r2", 3600)), at(10));
         assert_eq!(access(table.join(&old, at(69))), "a2");
         assert_eq!(access(table.join(&old, at(70))), "begun");
     }
@@ -194,7 +289,7 @@ mod tests {
         let table = Successors::default();
         let (old, new) = (set("a1", "r1", 0), set("a2", "r1", 3600));
         let first = begun(table.join(&old, at(0)));
-        table.end(&first.token, &Ok(new.clone()), at(0));
+        end(&table, &first.token, Ok(new.clone()), at(0));
         assert_eq!(access(table.join(&old, at(1))), "a2");
         assert_eq!(access(table.join(&new, at(1))), "begun");
     }
@@ -204,23 +299,55 @@ mod tests {
         let table = Successors::default();
         let old = set("a1", "r1", 0);
         let first = begun(table.join(&old, at(0)));
-        table.end(&first.token, &Ok(set("a2", "r2", 5)), at(0));
+        end(&table, &first.token, Ok(set("a2", "r2", 5)), at(0));
         let second = begun(table.join(&old, at(6)));
         assert_eq!(second.token.refresh_token(), Some("r2"));
-        table.end(&second.token, &Ok(set("a3", "r3", 3600)), at(6));
+        end(&table, &second.token, Ok(set("a3", "r3", 3600)), at(6));
         assert_eq!(access(table.join(&old, at(7))), "a3");
     }
 
     #[test]
-    fn only_a_refusal_of_the_grant_is_remembered_of_all_failures() {
+    fn the_newest_of_several_successors_is_what_counts_and_one_under_way_is_joined() {
         let table = Successors::default();
-        let old = set("a1", "r1", 0);
-        let first = begun(table.join(&old, at(0)));
-        table.end(&first.token, &Err(OAuthError::InvalidAnswer { problem: "" }), at(0));
-        let second = begun(table.join(&old, at(0)));
-        table.end(&second.token, &Err(crate::client::error::refused(Stage::Token, "invalid_grant", None)), at(0));
-        assert_eq!(access(table.join(&old, at(59))), "refused");
-        assert_eq!(access(table.join(&old, at(60))), "begun");
+        let sets = [set("a1", "r1", 0), set("a2", "r2", 3600), set("a3", "r3", 3600)];
+        for pair in sets.windows(2) {
+            let begun = begun(table.join(&pair[0], at(0)));
+            end(&table, &begun.token, Ok(pair[1].clone()), at(0));
+        }
+        assert_eq!(access(table.join(&sets[0], at(1))), "a3", "a2 may be worth nothing by now");
+        let third = begun(table.join(&sets[2], at(1)));
+        assert_eq!(access(table.join(&sets[0], at(1))), "waiting");
+        drop(third);
+        assert_eq!(access(table.join(&sets[0], at(1))), "a3", "it was lost");
+        let third = begun(table.join(&sets[0], at(3601)));
+        assert_eq!(third.token.refresh_token(), Some("r1"), "all is forgotten");
+    }
+
+    #[test]
+    fn what_may_have_used_the_refresh_token_up_is_remembered_and_other_failures_are_not() {
+        use crate::client::error::refused;
+        let invalid = |problem| OAuthError::InvalidIdToken { problem, reason: None };
+        let rows = [
+            (refused(Stage::Token, "invalid_grant", None), true),
+            (OAuthError::InvalidAnswer { problem: "" }, true),
+            (invalid(""), true),
+            (refused(Stage::Token, "invalid_client", None), false),
+            (OAuthError::Unsupported { problem: "" }, false),
+        ];
+        for (error, is_remembered) in rows {
+            let table = Successors::default();
+            let old = set("a1", "r1", 0);
+            let first = begun(table.join(&old, at(0)));
+            end(&table, &first.token, Err(error.clone()), at(0));
+            assert_eq!(table.rests(&old, at(29), Duration::from_secs(30)), !is_remembered, "{error}");
+            assert!(!table.rests(&old, at(30), Duration::from_secs(30)), "{error}");
+            let expected = if is_remembered { error.label() } else { "begun" };
+            assert_eq!(access(table.join(&old, at(59))), expected, "{error}");
+            let table = Successors::default();
+            let first = begun(table.join(&old, at(0)));
+            end(&table, &first.token, Err(error), at(0));
+            assert_eq!(access(table.join(&old, at(60))), "begun");
+        }
     }
 
     #[test]
@@ -237,7 +364,7 @@ mod tests {
         let old = |number: usize| set("a", &format!("r{number}"), 0);
         for number in 0..=MOST {
             let begun = begun(table.join(&old(number), at(0)));
-            table.end(&begun.token, &Ok(set("b", &format!("s{number}"), 3600)), at(0));
+            end(&table, &begun.token, Ok(set("b", &format!("s{number}"), 3600)), at(0));
         }
         assert_eq!(table.table().entries.len(), MOST);
         assert_eq!(access(table.join(&old(0), at(0))), "begun");
@@ -245,15 +372,42 @@ mod tests {
     }
 
     #[test]
-    fn successors_are_taken_out_one_after_another() {
+    fn what_was_logged_out_is_handed_to_nobody_for_60_s_and_known_until_it_was_revoked() {
         let table = Successors::default();
-        let old = set("a1", "r1", 0);
-        for (token, successor) in [(&old, set("a2", "r2", 0)), (&set("a2", "r2", 0), set("a3", "r3", 3600))] {
-            let begun = begun(table.join(token, at(0)));
-            table.end(&begun.token, &Ok(successor), at(0));
+        let sets = [set("a1", "r1", 0), set("a2", "r2", 3600), set("a3", "r3", 3600)];
+        let first = begun(table.join(&sets[0], at(0)));
+        end(&table, &first.token, Ok(sets[1].clone()), at(0));
+        let second = begun(table.join(&sets[1], at(0)));
+        let buried = table.bury(&sets[0], at(1));
+        assert!(buried.waiting.is_some());
+        assert_eq!(access(table.join(&sets[1], at(1))), "token_expired");
+        let told = table.end(&second.token, Ok(sets[2].clone()), at(2));
+        assert_eq!(told.unwrap_err().label(), "token_expired", "those who waited get nothing");
+
+        let names = |buried: &Buried| buried.sets.iter().map(|set| set.access_token().to_owned()).collect::<Vec<_>>();
+        let buried = table.bury(&sets[0], at(2));
+        assert_eq!((names(&buried), buried.waiting.is_some()), (["a3", "a2", "a1"].map(str::to_owned).to_vec(), false));
+        assert_eq!(names(&table.bury(&sets[0], at(2))).len(), 3, "until they were revoked");
+        table.drop_those_of(&buried.sets);
+        assert_eq!(names(&table.bury(&sets[0], at(2))), ["a1"]);
+        for set in &sets {
+            assert_eq!(access(table.join(set, at(61))), "token_expired");
+            assert!(table.is_over(set));
         }
-        let taken = table.take(&old);
-        assert_eq!(taken.iter().map(TokenSet::access_token).collect::<Vec<_>>(), ["a2", "a3"]);
-        assert_eq!(access(table.join(&old, at(0))), "begun");
+        for set in &sets {
+            assert_eq!(access(table.join(set, at(62))), "begun");
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_for_another_api_is_another_matter() {
+        let table = Successors::default();
+        let one = set("a1", "r1", 0);
+        let mut other = one.clone();
+        other.resources.push("https://other.test/".to_owned());
+        let first = begun(table.join(&one, at(0)));
+        assert_eq!(access(table.join(&other, at(0))), "begun");
+        end(&table, &first.token, Ok(set("a2", "r2", 3600)), at(0));
+        assert_eq!(access(table.join(&one, at(0))), "a2");
     }
 }

@@ -7,12 +7,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::client::error::OAuthError;
+use crate::client::state::Digest;
 use crate::clock::Timestamp;
 use crate::jose::json::{self, Duplicates, Value};
 use crate::token::ClaimsError;
 
 /// A user's tokens, or a program's own. Keep it as you like: it is written and read by `serde`, and whoever can read it is the user to every
 /// API, so keep it as you would a password.
+///
+/// It knows which client it was issued to, by a digest of the `client_id` and the server: another client refuses it, since it would send the
+/// refresh token to another server. One that was written by hand, or by another program, is taken by any.
 ///
 /// ```
 /// use scopegate::client::TokenSet;
@@ -43,7 +47,10 @@ pub struct TokenSet {
     /// The APIs that it was asked for (RFC 8707).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) resources: Vec<String>,
-    /// The answer as it came, for members of the server's own.
+    /// The client that it was issued to, and where; `None` where it was not had by this crate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) issued_to: Option<Digest>,
+    /// The members of the server's own, as an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answer: Option<String>,
 }
@@ -83,7 +90,8 @@ impl TokenSet {
             id_token: found.id_token,
             subject: None,
             resources: Vec::new(),
-            answer: found.is_more.then(|| String::from_utf8_lossy(answer).into_owned()),
+            issued_to: None,
+            answer: Some(found.own).filter(|own| !own.is_empty()).map(|own| format!("{{{own}}}")),
         })
     }
 
@@ -96,7 +104,8 @@ impl TokenSet {
     /// What a newer one is had for.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&str> {
-        self.refresh_token.as_deref()
+        // Some programs write an empty one where there is none.
+        self.refresh_token.as_deref().filter(|token| !token.is_empty())
     }
 
     /// The ID token as it came, which was verified. It is what a logout is hinted with.
@@ -136,7 +145,8 @@ impl TokenSet {
         self.is_expired(now, ahead.min(half))
     }
 
-    /// Reads the answer of the token endpoint into a type of yours, members of the server's own included.
+    /// Reads what else the token endpoint has answered into a type of yours: the members that this crate does not know. Those that it knows
+    /// are not kept a second time.
     ///
     /// # Errors
     /// [`ClaimsError`] if it does not fit the type.
@@ -161,7 +171,7 @@ impl fmt::Debug for TokenSet {
         f.debug_struct("TokenSet")
             .field("expires_at", &self.expires_at)
             .field("scope", &self.scope)
-            .field("has_refresh_token", &self.refresh_token.is_some())
+            .field("has_refresh_token", &self.refresh_token().is_some())
             .finish_non_exhaustive()
     }
 }
@@ -174,7 +184,8 @@ struct Found {
     refresh_token: Option<String>,
     scope: Option<String>,
     id_token: Option<String>,
-    is_more: bool,
+    /// The members of the server's own, as they stand in an object.
+    own: String,
     problem: Option<&'static str>,
 }
 
@@ -194,17 +205,53 @@ impl Found {
                 return;
             }
             _ => {
-                self.is_more = true;
+                if !self.own.is_empty() {
+                    self.own.push(',');
+                }
+                write_text(name, &mut self.own);
+                self.own.push(':');
+                write(value, &mut self.own);
                 return;
             }
         };
         match value {
             Value::String(text) => *place = Some(text.decoded().into_owned()),
+            // Some servers, Twitch among them, list the names.
+            Value::Array(names) if name == "scope" => match names.strings() {
+                Some(names) => *place = Some(names.join(" ")),
+                None => self.problem = Some("the scope is neither a string nor a list of strings"),
+            },
             // What is not there, to some servers.
             Value::Null => {}
             Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => self.problem = Some(problem),
         }
     }
+}
+
+/// Writes a value behind others.
+fn write(value: Value<'_>, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(is_true) => out.push_str(if is_true { "true" } else { "false" }),
+        Value::Number(digits) => out.push_str(digits),
+        Value::String(text) => write_text(&text.decoded(), out),
+        Value::Object(object) => out.push_str(&String::from_utf8_lossy(object.as_bytes())),
+        // The depth was checked before.
+        Value::Array(array) => {
+            out.push('[');
+            for (at, value) in array.values().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                write(value, out);
+            }
+            out.push(']');
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut String) {
+    out.push_str(&serde_json::Value::from(text).to_string());
 }
 
 /// A lifetime in whole seconds. Some servers write it as a string; both forms say the same.
@@ -220,4 +267,53 @@ fn seconds(value: &Value<'_>) -> Result<Option<u64>, &'static str> {
     let digits = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     let seconds = digits.and_then(|digits| digits.parse().ok());
     seconds.map(Some).ok_or("expires_in is not a number of seconds")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(answer: &str) -> Result<TokenSet, OAuthError> {
+        TokenSet::read(answer.as_bytes(), None, Timestamp::new(0, Duration::ZERO))
+    }
+
+    #[test]
+    fn the_members_of_the_servers_own_are_kept_and_no_token_twice() {
+        let own = r#""a":[1.50,[],["x",null]],"b":{"c" : "\u00e9"},"d\"e":"f\ng","h":true,"i":12345678901234567890123"#;
+        let set =
+            read(&format!(r#"{{"access_token":"once","token_type":"Bearer","refresh_token":"only",{own}}}"#)).unwrap();
+        let stored = serde_json::to_string(&set).unwrap();
+        assert_eq!((stored.matches("once").count(), stored.matches("only").count()), (1, 1), "{stored}");
+        let set: TokenSet = serde_json::from_str(&stored).unwrap();
+        assert_eq!(set.answer.as_deref(), Some(format!("{{{own}}}").as_str()));
+        let answer: serde_json::Value = set.answer().unwrap();
+        assert_eq!((&answer["d\"e"], &answer["b"]["c"]), (&"f\ng".into(), &"\u{e9}".into()));
+        assert!(read(r#"{"access_token":"a","token_type":"Bearer"}"#).unwrap().answer.is_none());
+    }
+
+    #[test]
+    fn a_list_of_scopes_is_a_scope_and_nothing_else_is() {
+        let with = |scope: &str| read(&format!(r#"{{"access_token":"a","token_type":"Bearer","scope":{scope}}}"#));
+        let rows = [
+            (r#"["user:read","chat:edit"]"#, "user:read chat:edit"),
+            (r#"["one"]"#, "one"),
+            ("[]", ""),
+            (r#""a b""#, "a b"),
+        ];
+        for (scope, expected) in rows {
+            assert_eq!(with(scope).unwrap().scope(), Some(expected), "{scope}");
+        }
+        for scope in ["[7]", r#"["a",null]"#, r#"[["a"]]"#, r#"{"a":"b"}"#, "7", "true"] {
+            assert_eq!(with(scope).unwrap_err().label(), "invalid_answer", "{scope}");
+        }
+    }
+
+    #[test]
+    fn an_empty_refresh_token_is_none() {
+        let stored = r#"{"access_token":"a","token_type":"Bearer","refresh_token":""}"#;
+        let set: TokenSet = serde_json::from_str(stored).unwrap();
+        assert_eq!(set.refresh_token(), None);
+        assert!(format!("{set:?}").contains("has_refresh_token: false"));
+        assert_eq!(read(stored).unwrap().refresh_token(), None);
+    }
 }

@@ -32,9 +32,11 @@ use crate::client::token_set::TokenSet;
 /// as the answer.
 ///
 /// **What comes back.** The answer as it is, whatever its status: a 401 too, since nobody knows whether what the call was for has been done.
+/// See [`renew_now`](Self::renew_now).
 ///
 /// **When the token is renewed.** 60 s ahead of its end ([`renew_ahead`](Self::renew_ahead)), and not in the first half of its life; the call
-/// waits for it. If that fails while the token still lives, the token is used, and renewal is tried again after 30 s.
+/// waits for it. If that fails while the token still lives, the token is used, and renewal is tried again after 30 s, whichever API client of
+/// the user's tokens asks.
 ///
 /// Unlike logins it needs a `tokio` runtime, the program's own, since answers are streamed.
 ///
@@ -69,7 +71,7 @@ pub struct ApiClient {
 const AHEAD: Duration = Duration::from_secs(60);
 
 impl Client {
-    /// An API client with a user's tokens.
+    /// An API client with a user's tokens. Where they are of another client, each call is an [`OAuthError::InvalidRequest`].
     #[must_use]
     pub fn api(&self, token: TokenSet) -> ApiClient {
         ApiClient::new(self, Arc::new(Held::of_user(token)), None)
@@ -103,7 +105,8 @@ impl ApiClient {
         Ok(self)
     }
 
-    /// Uses an HTTP client of its own, with these settings; the redirect policy is this crate's.
+    /// Uses an HTTP client of its own, with these settings; the redirect policy is this crate's. See
+    /// [`Registration::api_http`](crate::client::Registration::api_http) for what not to set.
     ///
     /// To make one takes longer than many calls, so keep what this gives, or set
     /// [`Registration::api_http`](crate::client::Registration::api_http).
@@ -125,10 +128,18 @@ impl ApiClient {
     /// Has renewed tokens of a user saved by this callback. Without one they are lost with the last clone of this API client, and with
     /// them, at most servers, the means to renew them again.
     ///
-    /// The call that caused the renewal waits for the callback, and fails with [`OAuthError::Store`] if that fails. It runs on a thread of
-    /// the client's, and to its end though the caller has gone; it must not block, nor wait for a call of this very API client, which waits
-    /// for it. When it has failed, the new tokens are kept here all the same ([`token`](Self::token)), and the next call runs the callback
-    /// again before anything else. Another API client that is made of the tokens before, within 60 s, has them saved by its own callback.
+    /// **Save in place of the old ones, and only there.** The user may have logged out while the renewal was under way: a callback that puts
+    /// the tokens into a session which has ended brings it back to life. Change a session only if it is there and still holds
+    /// [`Renewed::previous`], in one step, as below; in SQL that is an `UPDATE` with both in its `WHERE`. What was
+    /// [revoked](Client::revoke) or [forgotten](Client::forget) by then is not saved.
+    ///
+    /// **What it may do.** It runs on the one thread of the client's that also sends its requests, and to its end though the caller has
+    /// gone. It may await a database driver, a channel, or a task of your own runtime; it must not block, which holds up all renewals and
+    /// logins of the client, nor wait for a call of this very API client, which waits for it. It has no limit of time: set one of your own.
+    ///
+    /// **Where it fails.** The call that caused the renewal waits for it, and fails with [`OAuthError::Store`] if it fails or panics. The new
+    /// tokens are kept here all the same ([`token`](Self::token)), and the next call runs the callback again before anything else. Another
+    /// API client that is made of the tokens before, within 60 s, has them saved by its own callback.
     ///
     /// It is not called for a token of the program's own.
     ///
@@ -144,7 +155,11 @@ impl ApiClient {
     ///     client.api(token).on_renewal(move |renewed: Renewed| {
     ///         let sessions = Arc::clone(&sessions);
     ///         async move {
-    ///             sessions.lock().map_err(|_| "the sessions are lost")?.insert(session, renewed.into_token());
+    ///             let mut sessions = sessions.lock().map_err(|_| "the sessions are lost")?;
+    ///             // One that has ended meanwhile stays so, and one that has newer tokens keeps them.
+    ///             if let Some(held) = sessions.get_mut(&session).filter(|held| *held == renewed.previous()) {
+    ///                 *held = renewed.into_token();
+    ///             }
     ///             Ok::<(), &str>(())
     ///         }
     ///     })
@@ -179,6 +194,33 @@ impl ApiClient {
     /// [`OAuthError::Store`] if the callback failed.
     pub async fn fresh_token(&self) -> Result<TokenSet, OAuthError> {
         self.tokens.current().await
+    }
+
+    /// Has the token replaced now, whenever it ends: for an API that refuses it though it should live. A token of which nobody knows when it
+    /// ends, or that was revoked, is replaced in no other way.
+    ///
+    /// All who ask at a time share one replacement, and one that came less than 10 s ago is not replaced again, so that many calls which
+    /// were refused together cost one request. A call is not sent again by itself, since nobody knows whether what it was for has been done;
+    /// this is how to do it:
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use scopegate::client::{ApiClient, OAuthError};
+    ///
+    /// async fn things(api: &ApiClient) -> Result<reqwest::Response, OAuthError> {
+    ///     let answer = api.get("things").await?;
+    ///     if answer.status() != StatusCode::UNAUTHORIZED {
+    ///         return Ok(answer);
+    ///     }
+    ///     api.renew_now().await?;
+    ///     api.get("things").await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// What [`fresh_token`](Self::fresh_token) may say, also where the token before still lives.
+    pub async fn renew_now(&self) -> Result<TokenSet, OAuthError> {
+        self.tokens.another().await
     }
 
     /// A GET request for this path.

@@ -12,7 +12,9 @@ use crate::client::under_way::{Conclusion, UnderWay, under_way};
 use crate::clock::Timestamp;
 
 /// How long a token that still lives is used as it is after it could not be replaced.
-const REST: Duration = Duration::from_secs(30);
+pub(crate) const REST: Duration = Duration::from_secs(30);
+/// How long one that came is not replaced by request: those who had the one before refused ask one after another.
+const NEW: Duration = Duration::from_secs(10);
 
 /// A token, and what is under way to replace it.
 pub(crate) struct Held {
@@ -37,6 +39,17 @@ struct State {
     under_way: Option<UnderWay<Outcome>>,
     /// By the clock's uptime.
     rests_until: Duration,
+    /// By the clock's uptime: when the token came; `None` for one that the program brought.
+    came_at: Option<Duration>,
+}
+
+/// When a token is to be replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// So long before its end.
+    Ahead(Duration),
+    /// At once, unless it has just come: an API has refused it.
+    Now,
 }
 
 /// What whoever needs the token has to do.
@@ -71,8 +84,8 @@ impl Held {
         self.state().token.clone()
     }
 
-    /// What to do for a token that lives on for so long, if it can be had.
-    pub(crate) fn next(&self, now: Timestamp, ahead: Duration) -> Next {
+    /// What to do for a token that is good. `rests` says whether it was tried in vain by others, a short while ago.
+    pub(crate) fn next(&self, now: Timestamp, when: When, rests: impl FnOnce(&TokenSet) -> bool) -> Next {
         let mut state = self.state();
         if let Some(waiting) = state.under_way.as_ref().filter(|waiting| !waiting.is_lost()) {
             return Next::Wait(waiting.clone());
@@ -82,12 +95,19 @@ impl Held {
         {
             let lives = !token.is_expired(now, Duration::ZERO);
             let is_replaceable = self.replaced_by == ReplacedBy::Credentials || token.refresh_token().is_some();
-            match (lives, is_replaceable) {
-                (true, _) if !token.is_due(now, ahead) => return Next::Use(token.clone()),
-                (true, true) if now.uptime() < state.rests_until => return Next::Use(token.clone()),
-                (true, false) => return Next::Use(token.clone()),
-                (false, false) => return Next::Fail(OAuthError::TokenExpired),
-                (_, true) => {}
+            let is_new = state.came_at.is_some_and(|at| now.uptime().saturating_sub(at) < NEW);
+            let is_good = match when {
+                When::Ahead(ahead) => !token.is_due(now, ahead),
+                When::Now => is_new,
+            };
+            match (lives, is_replaceable, when) {
+                (true, _, _) if is_good => return Next::Use(token.clone()),
+                (true, false, When::Ahead(_)) => return Next::Use(token.clone()),
+                (_, false, _) => return Next::Fail(OAuthError::TokenExpired),
+                (true, true, When::Ahead(_)) if now.uptime() < state.rests_until || rests(token) => {
+                    return Next::Use(token.clone());
+                }
+                (_, true, _) => {}
             }
         }
         let (conclusion, under_way) = under_way();
@@ -96,10 +116,17 @@ impl Held {
         Next::Replace(Box::new(Replacement { token, unsaved, conclusion, under_way }))
     }
 
+    /// The token, if it lives and needs no saving.
+    pub(crate) fn living(&self, now: Timestamp) -> Option<TokenSet> {
+        let state = self.state();
+        state.token.clone().filter(|token| state.unsaved.is_none() && !token.is_expired(now, Duration::ZERO))
+    }
+
     /// Puts another in its place. What it came in place of is kept until it [is saved](Self::saved).
-    pub(crate) fn put(&self, token: TokenSet, unsaved: Option<TokenSet>) {
+    pub(crate) fn put(&self, token: TokenSet, unsaved: Option<TokenSet>, now: Timestamp) {
         let mut state = self.state();
         state.token = Some(token);
+        state.came_at = Some(now.uptime());
         state.unsaved = unsaved;
     }
 

@@ -16,8 +16,8 @@ pub struct Renewed {
 }
 
 impl Renewed {
-    /// The set before: what the new one is to be saved in place of. Where several requests of a user may save at a time, save only in place
-    /// of this one, so that a slow one does not put an older set over a newer.
+    /// The set before, as the [`ApiClient`](crate::client::ApiClient) was made with it or had it renewed: what the new one is to be saved in
+    /// place of. A session that holds another one by now, or has ended, is to stay as it is.
     #[must_use]
     pub const fn previous(&self) -> &TokenSet {
         &self.previous

@@ -10,6 +10,10 @@ impl Registration {
     /// By default it minds no proxy in the environment, takes up to 10 s to connect, and waits up to 30 s for each piece of an answer. Its
     /// redirect policy is always this crate's: see [`ApiClient`](crate::client::ApiClient).
     ///
+    /// All else is as the builder says: one that does not say `no_proxy` takes proxies from the environment, as `reqwest` does, and these
+    /// see what goes over plain HTTP. Do not give it a cookie store: it would be shared by all users, and an API that keeps its sessions in
+    /// cookies would take one for another.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use scopegate::ClientAuth;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::client::api::held::{Held, Next, Replacement};
+use crate::client::api::held::{Held, Next, REST, Replacement, When};
 use crate::client::api::renewed::{Renewed, Save};
 use crate::client::error::OAuthError;
 use crate::client::registered::Client;
+use crate::client::state::cause;
 use crate::client::successors::Outcome;
 use crate::client::token_request::ClientCredentialsRequest;
 use crate::client::token_set::TokenSet;
@@ -25,7 +26,31 @@ pub(crate) struct Tokens {
 impl Tokens {
     /// A token to send. It is replaced first where it is time for that, once for all who wait.
     pub(crate) async fn current(&self) -> Outcome {
-        let replacement = match self.held.next(self.client.0.settings.clock.now(), self.ahead) {
+        self.check_own()?;
+        let outcome = self.replaced(When::Ahead(self.ahead)).await;
+        match outcome {
+            // The program has to know, since what is not saved may be lost.
+            Ok(_) | Err(OAuthError::Store(_)) => outcome,
+            // What still lives will do.
+            Err(_) => self.held.living(self.client.0.settings.clock.now()).map_or(outcome, Ok),
+        }
+    }
+
+    /// Another token than the one that is there.
+    pub(crate) async fn another(&self) -> Outcome {
+        self.check_own()?;
+        self.replaced(When::Now).await
+    }
+
+    /// A user's token of another client may be meant for another API as well.
+    fn check_own(&self) -> Result<(), OAuthError> {
+        self.held.token().map_or(Ok(()), |token| self.client.check_own(&token))
+    }
+
+    async fn replaced(&self, when: When) -> Outcome {
+        let now = self.client.0.settings.clock.now();
+        let rests = |token: &TokenSet| self.own.is_none() && self.client.0.successors.rests(token, now, REST);
+        let replacement = match self.held.next(now, when, rests) {
             Next::Use(token) => return Ok(token),
             Next::Fail(error) => return Err(error),
             Next::Wait(under_way) => return under_way.outcome().await?,
@@ -53,27 +78,33 @@ impl Tokens {
             (None, Some(previous)) => self.client.renew(previous).await,
             (None, None) => Err(OAuthError::MissingToken),
         };
+        let now = self.client.0.settings.clock.now();
         match (fetched, previous) {
             (Ok(token), Some(previous)) if self.own.is_none() => {
-                self.held.put(token.clone(), self.save.is_some().then(|| previous.clone()));
+                self.held.put(token.clone(), self.save.is_some().then(|| previous.clone()), now);
                 self.save(previous, token).await
             }
             (Ok(token), _) => {
-                self.held.put(token.clone(), None);
+                self.held.put(token.clone(), None, now);
                 Ok(token)
             }
-            (Err(error), previous) => {
-                let now = self.client.0.settings.clock.now();
+            (Err(error), _) => {
                 self.held.rest(now);
-                // What still lives will do.
-                previous.filter(|token| !token.is_expired(now, Duration::ZERO)).ok_or(error)
+                Err(error)
             }
         }
     }
 
     async fn save(&self, previous: TokenSet, token: TokenSet) -> Outcome {
         if let Some(save) = &self.save {
-            save(Renewed { previous, token: token.clone() }).await.map_err(OAuthError::Store)?;
+            // The user has logged out meanwhile, and his session must not come back.
+            if self.client.0.successors.is_over(&token) {
+                return Err(OAuthError::TokenExpired);
+            }
+            let (save, renewed) = (Arc::clone(save), Renewed { previous, token: token.clone() });
+            let saved = self.client.0.worker.run(async move { save(renewed).await }).await;
+            let saved = saved.unwrap_or_else(|_| Err(cause("the callback panicked")));
+            saved.map_err(OAuthError::Store)?;
         }
         self.held.saved();
         Ok(token)

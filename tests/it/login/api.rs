@@ -24,7 +24,7 @@ use scopegate::client::{ApiClient, Client, ClientCredentialsRequest, OAuthError,
 use scopegate::testing::TestClock;
 use tokio::net::TcpListener;
 
-use super::token_server::{NOW, Pending, TokenServer, begin, first_set, stored, tokens};
+use super::token_server::{Calling, NOW, TokenServer, begin, first_set, stored, tokens};
 
 /// What an API was asked.
 #[derive(Clone, Debug)]
@@ -479,6 +479,110 @@ fn a_token_that_lives_is_used_where_it_cannot_be_renewed_and_that_is_tried_again
 }
 
 #[test]
+fn api_clients_of_one_users_tokens_rest_together_after_a_failed_renewal() {
+    let clock = TestClock::at(NOW);
+    let server = TokenServer::new(|_| Ok((503, String::new())));
+    let client = server.client(&clock);
+    let fresh = || block_on(client.api(first_set(40)).fresh_token());
+    for _ in 0..3 {
+        assert_eq!(fresh().unwrap().access_token(), "a0");
+    }
+    clock.advance(Duration::from_secs(29));
+    fresh().unwrap();
+    assert_eq!(server.asked().len(), 1);
+    let other = stored(&format!(
+        r#"{{"access_token":"b0","token_type":"Bearer","expires_at":{},"refresh_token":"other"}}"#,
+        NOW + 40
+    ));
+    block_on(client.api(other).fresh_token()).unwrap();
+    assert_eq!(server.asked().len(), 2, "another user's is another matter");
+    clock.advance(Duration::from_secs(1));
+    fresh().unwrap();
+    assert_eq!(server.asked().len(), 3);
+    // One that has ended cannot rest.
+    clock.advance(Duration::from_secs(10));
+    fresh().unwrap_err();
+    assert_eq!(server.asked().len(), 4);
+}
+
+#[test]
+fn a_token_that_an_api_refuses_is_replaced_at_once_by_request_and_once_for_all() {
+    run(async {
+        let host = Api::new(|called| {
+            let is_refused = matches!(called.bearer.as_deref(), Some("Bearer a0" | "Bearer own1"));
+            Response::builder().status(if is_refused { 401 } else { 200 }).body(Full::default()).unwrap()
+        })
+        .await;
+        let clock = TestClock::at(NOW);
+        let server = TokenServer::rotating(3600);
+        let client = client_of(&server, &clock, &host.url("/"));
+        // A user's, without an end that anybody knows.
+        let api = client.api(stored(r#"{"access_token":"a0","token_type":"Bearer","refresh_token":"r0"}"#));
+        for _ in 0..2 {
+            if api.get("x").await.unwrap().status() == 401 {
+                assert_eq!(api.renew_now().await.unwrap().access_token(), "a1");
+            }
+        }
+        // Those who were refused with it too, but come late.
+        assert_eq!(api.renew_now().await.unwrap().access_token(), "a1");
+        assert_eq!((host.bearers(), server.asked().len()), (vec![a(0), a(1)], 1));
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(api.renew_now().await.unwrap().access_token(), "a2");
+
+        // The program's own, which lives for an hour.
+        let server = own_tokens(3600);
+        let client = client_of(&server, &clock, &host.url("/"));
+        let api = client.api_as_itself("jobs:run");
+        assert_eq!(api.get("x").await.unwrap().status(), 401);
+        assert_eq!(api.renew_now().await.unwrap().access_token(), "own1", "it has just come");
+        clock.advance(Duration::from_secs(10));
+        for _ in 0..3 {
+            assert_eq!(client.api_as_itself("jobs:run").renew_now().await.unwrap().access_token(), "own2");
+        }
+        assert_eq!((api.get("x").await.unwrap().status(), server.asked().len()), (http::StatusCode::OK, 2));
+    });
+}
+
+#[test]
+fn a_replacement_by_request_that_fails_is_told_and_harms_no_call_with_what_lives() {
+    let server = TokenServer::new(|_| Ok((503, String::new())));
+    let api = server.client(&TestClock::at(NOW)).api(first_set(3600));
+    for asked in 1..3 {
+        assert_eq!(block_on(api.renew_now()).unwrap_err().label(), "unreachable");
+        assert_eq!(block_on(api.fresh_token()).unwrap().access_token(), "a0");
+        assert_eq!(server.asked().len(), asked, "whoever wants it now is not put off");
+    }
+    let lasting = stored(r#"{"access_token":"a0","token_type":"Bearer"}"#);
+    let error = block_on(server.client(&TestClock::at(NOW)).api(lasting).renew_now()).unwrap_err();
+    assert!(matches!(error, OAuthError::TokenExpired), "{error}");
+}
+
+#[test]
+fn tokens_that_were_logged_out_meanwhile_are_not_saved() {
+    let server = TokenServer::rotating(3600);
+    let client = client_of(&server, &TestClock::at(NOW), "http://127.0.0.1:1/");
+    let (saves, save) = saver([]);
+    let api = client.api(first_set(0)).on_renewal(save);
+    server.hold();
+    let mut waiting = Box::pin(api.fresh_token());
+    begin(&mut waiting);
+    client.forget(&first_set(0));
+    server.release();
+    assert_eq!(block_on(waiting).unwrap_err().label(), "token_expired");
+    assert!(saves.lock().unwrap().is_empty());
+
+    // The same where they came before, and saving them had failed.
+    let server = TokenServer::rotating(3600);
+    let client = client_of(&server, &TestClock::at(NOW), "http://127.0.0.1:1/");
+    let (saves, save) = saver([Err("the disk is full")]);
+    let api = client.api(first_set(0)).on_renewal(save);
+    assert_eq!(block_on(api.fresh_token()).unwrap_err().label(), "store");
+    client.forget(&first_set(0));
+    assert_eq!(block_on(api.fresh_token()).unwrap_err().label(), "token_expired");
+    assert_eq!(saves.lock().unwrap().len(), 1);
+}
+
+#[test]
 fn each_request_of_a_user_makes_an_api_client_and_all_share_one_renewal() {
     run(async {
         let host = Api::fine().await;
@@ -486,7 +590,7 @@ fn each_request_of_a_user_makes_an_api_client_and_all_share_one_renewal() {
         let client = client_of(&server, &TestClock::at(NOW), &host.url("/"));
         server.hold();
         let saved = Arc::new(Mutex::new(Vec::new()));
-        let mut calls: Vec<Pending<reqwest::Response>> = Vec::new();
+        let mut calls: Vec<Calling<reqwest::Response>> = Vec::new();
         for number in 0..50 {
             let saved = Arc::clone(&saved);
             let api = client.api(first_set(0)).on_renewal(move |renewed: Renewed| {
@@ -590,9 +694,23 @@ fn a_callback_that_panics_harms_nobody_else() {
         assert!(*calls > 1, "as it is meant to");
         async { Ok::<(), Infallible>(()) }
     });
-    assert_eq!(block_on(api.fresh_token()).unwrap_err().label(), "unreachable");
+    assert_eq!(block_on(api.fresh_token()).unwrap_err().label(), "store");
+    // Neither another user of the client's, nor another call with these tokens.
+    let other =
+        stored(r#"{"access_token":"b0","token_type":"Bearer","expires_at":4000000000,"refresh_token":"other"}"#);
+    assert_eq!(block_on(client.api(other).fresh_token()).unwrap().access_token(), "b0");
+    assert_eq!(block_on(client.api(first_set(0)).fresh_token()).unwrap().access_token(), "a1");
     assert_eq!(block_on(api.fresh_token()).unwrap().access_token(), "a1");
     assert_eq!(server.asked().len(), 1);
+
+    // The same in the future that it gives back, and while the token before still lives.
+    let server = TokenServer::rotating(3600);
+    let client = client_of(&server, &TestClock::at(NOW), "http://127.0.0.1:1/");
+    let api = client.api(first_set(10)).on_renewal(|_| async move {
+        assert!(std::env::args().count() == 0, "as it is meant to");
+        Ok::<(), Infallible>(())
+    });
+    assert_eq!(block_on(api.fresh_token()).unwrap_err().label(), "store");
 }
 
 #[test]
@@ -656,7 +774,7 @@ fn callers_share_the_fetch_of_the_programs_own_token() {
     let server = own_tokens(3600);
     let client = server.client(&TestClock::at(NOW));
     server.hold();
-    let mut callers: Vec<Pending<TokenSet>> = Vec::new();
+    let mut callers: Vec<Calling<TokenSet>> = Vec::new();
     for _ in 0..50 {
         let api = client.api_as_itself("jobs:run");
         callers.push(Box::pin(async move { api.fresh_token().await }));

@@ -1,14 +1,15 @@
 //! A user's tokens are renewed once, whoever asks, and what comes is believed only as far as it is good.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_executor::block_on;
-use scopegate::FetchError;
-use scopegate::client::{ClientCredentialsRequest, OAuthError, Stage, TokenSet};
+use scopegate::client::{Client, ClientCredentialsRequest, OAuthError, Registration, Stage, TokenSet};
 use scopegate::testing::{TestClock, TestIssuer, TestToken};
+use scopegate::{ClientAuth, FetchError};
 
-use super::token_server::{Answer, NOW, Pending, TokenServer, begin, first_set, stored, tokens};
+use super::token_server::{Answer, Calling, NOW, TokenServer, begin, first_set, stored, tokens};
 
 fn ok(body: impl Into<String>) -> Answer {
     Ok((200, body.into()))
@@ -59,7 +60,7 @@ fn a_race_of_50_callers_at_a_rotating_server_is_one_request_and_one_answer_for_a
     let clock = TestClock::at(NOW);
     let client = server.client(&clock);
     server.hold();
-    let mut callers: Vec<Pending<TokenSet>> = Vec::new();
+    let mut callers: Vec<Calling<TokenSet>> = Vec::new();
     for _ in 0..50 {
         // Each comes with a set of its own from the session, by a handle of its own.
         let client = client.clone();
@@ -169,31 +170,56 @@ fn invalid_grant_is_told_apart_and_stands_for_60_s() {
     assert_eq!(server.asked().len(), 2);
 }
 
-/// A server with keys, whose answer to a refresh token holds the ID token that `of` makes.
+/// A server with keys, which rotates, and whose answer to a refresh token holds the ID token that `of` makes.
+struct WithIdToken {
+    server: Arc<TokenServer>,
+    client: Client,
+    before: TokenSet,
+}
+
+impl WithIdToken {
+    fn new(
+        clock: &TestClock,
+        old_id_token: impl FnOnce(TestToken) -> TestToken,
+        of: impl Fn(TestToken) -> TestToken + Send + 'static,
+    ) -> Self {
+        let issuer = TestIssuer::new("https://id.test").clock(clock);
+        let id_token = |issuer: &TestIssuer| {
+            let token = issuer.token().header("typ", "JWT").without("client_id").audience("app").subject("alice");
+            token.claim("auth_time", NOW - 100)
+        };
+        let old = old_id_token(id_token(&issuer)).mint();
+        let (fetch, jwks_uri) = (issuer.fetch(), issuer.jwks_uri());
+        let server =
+            TokenServer::beside(Some(fetch), move |asked| match (asked.path.as_str(), asked.member("refresh_token")) {
+                ("/token", Some("r0")) => {
+                    let jwt = of(id_token(&issuer)).mint();
+                    ok(format!(
+                        r#"{{"access_token":"a1","token_type":"Bearer","refresh_token":"r1","id_token":"{jwt}"}}"#
+                    ))
+                }
+                ("/token", Some("r1")) => ok(tokens("a2", Some("r2"), 3600)),
+                _ => ok(""),
+            });
+        let registration = server.registration(clock).openid("https://id.test", jwks_uri);
+        let before = format!(
+            r#"{{"access_token":"a0","token_type":"Bearer","refresh_token":"r0","subject":"alice","id_token":"{old}"}}"#
+        );
+        let client = Client::new("example", registration).unwrap();
+        Self { server, client, before: stored(&before) }
+    }
+
+    fn renew(&self) -> Result<TokenSet, OAuthError> {
+        block_on(self.client.renew(&self.before))
+    }
+}
+
 fn with_id_token(
     clock: &TestClock,
     old_id_token: impl FnOnce(TestToken) -> TestToken,
     of: impl Fn(TestToken) -> TestToken + Send + 'static,
 ) -> Result<TokenSet, OAuthError> {
-    let issuer = TestIssuer::new("https://id.test").clock(clock);
-    let id_token = |issuer: &TestIssuer| {
-        let token = issuer.token().header("typ", "JWT").without("client_id").audience("app").subject("alice");
-        token.claim("auth_time", NOW - 100)
-    };
-    let old = old_id_token(id_token(&issuer)).mint();
-    let registration = {
-        let (fetch, jwks_uri) = (issuer.fetch(), issuer.jwks_uri());
-        let server = TokenServer::beside(Some(fetch), move |_| {
-            let jwt = of(id_token(&issuer)).mint();
-            ok(format!(r#"{{"access_token":"a1","token_type":"Bearer","refresh_token":"r1","id_token":"{jwt}"}}"#))
-        });
-        server.registration(clock).openid("https://id.test", jwks_uri)
-    };
-    let client = scopegate::client::Client::new("example", registration).unwrap();
-    let before = format!(
-        r#"{{"access_token":"a0","token_type":"Bearer","refresh_token":"r0","subject":"alice","id_token":"{old}"}}"#
-    );
-    block_on(client.renew(&stored(&before)))
+    WithIdToken::new(clock, old_id_token, of).renew()
 }
 
 #[test]
@@ -211,30 +237,56 @@ fn a_new_id_token_of_the_same_user_and_login_takes_the_place_of_the_old_one() {
     with_id_token(&clock, |old| old.without("auth_time"), |new| new).unwrap();
 }
 
-#[test]
-fn a_refresh_answer_with_an_id_token_of_another_user_is_refused() {
-    let error = with_id_token(&TestClock::at(NOW), |old| old, |new| new.subject("mallory")).unwrap_err();
-    let OAuthError::InvalidIdToken { problem, .. } = error else { panic!("{error}") };
-    assert_eq!(problem, "it is about another user than before (sub)");
-}
+type Change = fn(TestToken) -> TestToken;
 
 #[test]
-fn a_refresh_answer_with_an_id_token_that_is_not_good_is_refused() {
-    type Change = fn(TestToken) -> TestToken;
+fn a_refresh_answer_with_an_id_token_of_another_user_is_refused_and_its_tokens_are_revoked() {
+    let rows: [(&str, Change); 7] = [
+        ("it is about another user than before (sub)", |token| token.subject("mallory")),
+        ("it is about another user than before (sub)", |token| token.subject("mallory").signed_by_stranger()),
+        ("it is about another user than before (sub)", |token| token.subject("mallory").expired()),
+        ("it is made out to another client (aud)", |token| token.audience("other")),
+        ("it is made out to another client (aud)", |token| token.audiences(["other", "another"])),
+        ("it is of another issuer than before (iss)", |token| token.claim("iss", "https://evil.test")),
+        ("it is about another login than before (nonce)", |token| token.claim("nonce", "other")),
+    ];
+    for (expected, change) in rows {
+        let clock = TestClock::at(NOW);
+        let world = WithIdToken::new(&clock, |old| old.claim("nonce", "n"), change);
+        for _ in 0..2 {
+            let OAuthError::InvalidIdToken { problem, .. } = world.renew().unwrap_err() else { panic!("{expected}") };
+            assert_eq!(problem, expected);
+            clock.advance(Duration::from_secs(59));
+        }
+        let asked = world.server.asked();
+        let shown: Vec<_> = asked.iter().map(|asked| (asked.path.as_str(), asked.member("token"))).collect();
+        let expected = [("/token", None), ("/revoke", Some("r1")), ("/revoke", Some("a1"))];
+        assert_eq!(shown, expected, "the old refresh token is not sent again");
+    }
+}
+
+/// The old refresh token has been used up by then: to use it again would end the session.
+#[test]
+fn a_renewed_id_token_that_is_not_good_is_left_out_and_the_tokens_are_kept() {
     let rows: [(&str, Change); 9] = [
-        ("another client", |token| token.audience("other")),
-        ("somebody else too", |token| token.audiences(["app", "other"]).claim("azp", "app")),
-        ("another issuer", |token| token.claim("iss", "https://evil.test")),
-        ("a stranger's key", TestToken::signed_by_stranger),
-        ("expired", TestToken::expired),
-        ("another login", |token| token.claim("auth_time", NOW - 99)),
-        ("another nonce", |token| token.claim("nonce", "other")),
+        ("a key that is not known", TestToken::signed_by_stranger),
+        ("a clock that is late", TestToken::expired),
+        ("a clock that is early", |token| token.claim("iat", NOW + 3600).claim("nbf", NOW + 3600)),
+        ("another time of login, as Cognito has it", |token| token.claim("auth_time", NOW - 99)),
+        ("somebody else's too", |token| token.audiences(["app", "other"]).claim("azp", "app")),
+        ("another party", |token| token.claim("azp", "other")),
         ("another access token", |token| token.claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA")),
         ("no iat", |token| token.without("iat")),
+        ("no sub", |token| token.without("sub")),
     ];
     for (row, change) in rows {
-        let error = with_id_token(&TestClock::at(NOW), |old| old.claim("nonce", "n"), change).unwrap_err();
-        assert_eq!(error.label(), "invalid_id_token", "{row}");
+        let world = WithIdToken::new(&TestClock::at(NOW), |old| old.claim("nonce", "n"), change);
+        let new = world.renew().unwrap_or_else(|error| panic!("{row}: {error}"));
+        assert_eq!((new.access_token(), new.refresh_token()), ("a1", Some("r1")), "{row}");
+        assert_eq!((new.id_token(), new.subject()), (world.before.id_token(), Some("alice")), "{row}");
+        let next = block_on(world.client.renew(&new)).unwrap();
+        assert_eq!((next.access_token(), next.id_token()), ("a2", world.before.id_token()), "{row}");
+        assert_eq!(world.server.asked().len(), 2, "{row}");
     }
 }
 
@@ -247,13 +299,13 @@ fn an_id_token_that_cannot_be_verified_is_left_out() {
 
     // The same where the keys are out of reach: the refresh token has been used up, and the tokens are good.
     let issuer = TestIssuer::new("https://id.test");
-    let jwt = issuer.token().audience("app").mint();
+    let jwt = issuer.token().audience("app").subject("alice").mint();
     let (fetch, clock) = (TestIssuer::new("https://elsewhere.test").fetch(), TestClock::at(NOW));
     let server = TokenServer::beside(Some(fetch), move |_| {
         ok(format!(r#"{{"access_token":"a1","token_type":"Bearer","id_token":"{jwt}"}}"#))
     });
     let registration = server.registration(&clock).openid("https://id.test", issuer.jwks_uri());
-    let client = scopegate::client::Client::new("example", registration).unwrap();
+    let client = Client::new("example", registration).unwrap();
     let new = block_on(client.renew(&first_set(0))).unwrap();
     assert_eq!((new.access_token(), new.id_token()), ("a1", Some("h.e30.s")));
 }
@@ -294,16 +346,22 @@ fn an_answer_that_is_malformed_or_oversized_is_refused() {
         (r#"{"access_token":"a1","token_type":"Bearer","expires_in":1.5}"#, "invalid_answer"),
         (r#"{"access_token":"a1","token_type":"Bearer","expires_in":99999999999999999999}"#, "invalid_answer"),
         (r#"{"access_token":"a1","token_type":"Bearer","refresh_token":7}"#, "invalid_answer"),
-        (r#"{"access_token":"a1","token_type":"Bearer","scope":["a"]}"#, "invalid_answer"),
+        (r#"{"access_token":"a1","token_type":"Bearer","scope":["a",7]}"#, "invalid_answer"),
         (r#"{"access_token":"a1","token_type":"Bearer","id_token":{}}"#, "invalid_answer"),
         (&long, "unreachable"),
     ];
     for (body, label) in rows {
         let answer = body.to_owned();
         let server = TokenServer::new(move |_| ok(answer.clone()));
-        let error = block_on(server.client(&TestClock::at(NOW)).renew(&first_set(0))).unwrap_err();
+        let clock = TestClock::at(NOW);
+        let client = server.client(&clock);
         let shown = body.get(..80).unwrap_or(body);
-        assert_eq!(error.label(), label, "{shown}");
+        for _ in 0..2 {
+            assert_eq!(block_on(client.renew(&first_set(0))).unwrap_err().label(), label, "{shown}");
+            clock.advance(Duration::from_secs(59));
+        }
+        // The server has answered: the old refresh token may be used up.
+        assert_eq!(server.asked().len(), if label == "invalid_answer" { 1 } else { 2 }, "{shown}");
     }
 }
 
@@ -371,6 +429,8 @@ fn a_server_may_refuse_to_revoke_access_tokens_and_nothing_else() {
     let clock = TestClock::at(NOW);
     let rows = [
         ("unsupported_token_type", "access_token", None),
+        ("invalid_token", "access_token", None),
+        ("invalid_token", "refresh_token", Some("invalid_token")),
         ("invalid_request", "access_token", Some("invalid_request")),
         ("unsupported_token_type", "refresh_token", Some("unsupported_token_type")),
         ("invalid_client", "refresh_token", Some("invalid_client")),
@@ -381,14 +441,15 @@ fn a_server_may_refuse_to_revoke_access_tokens_and_nothing_else() {
         assert_eq!(outcome.as_ref().err().and_then(OAuthError::server_error), expected, "{error} {kind}");
         assert_eq!(server.asked().len(), 2, "both are tried");
     }
+    for status in [200, 202, 204] {
+        let server = TokenServer::new(move |_| Ok((status, String::new())));
+        block_on(server.client(&clock).revoke(&first_set(0))).unwrap();
+    }
     let busy = TokenServer::new(|_| Ok((503, String::new())));
     assert_eq!(block_on(busy.client(&clock).revoke(&first_set(0))).unwrap_err().label(), "unreachable");
-    let registration = scopegate::client::Registration::endpoints(
-        "https://id.test/authorize",
-        "https://id.test/token",
-        scopegate::ClientAuth::public("app"),
-    );
-    let client = scopegate::client::Client::new("example", registration.fetch(busy)).unwrap();
+    let registration =
+        Registration::endpoints("https://id.test/authorize", "https://id.test/token", ClientAuth::public("app"));
+    let client = Client::new("example", registration.fetch(busy)).unwrap();
     assert_eq!(block_on(client.revoke(&first_set(0))).unwrap_err().label(), "unsupported");
 }
 
@@ -404,9 +465,134 @@ fn a_logout_with_the_old_set_revokes_what_it_was_renewed_to_as_well() {
     let revoked: Vec<_> =
         server.asked().iter().skip(1).map(|asked| asked.member("token").unwrap().to_owned()).collect();
     assert_eq!(revoked, ["r1", "r0", "a1", "a0"]);
-    // Nobody gets it from memory after that.
+    // Nobody gets it from memory after that, and nobody asks.
+    for token in [first_set(0), stored(r#"{"access_token":"a1","token_type":"Bearer","refresh_token":"r1"}"#)] {
+        let resources = r#","resources":["https://api.test/","https://other.test/"]}"#;
+        let token = serde_json::to_string(&token).unwrap();
+        let token = if token.contains("resources") { token } else { token.replace('}', resources) };
+        assert_eq!(block_on(client.renew(&stored(&token))).unwrap_err().label(), "token_expired");
+    }
+    assert_eq!(server.asked().len(), 5);
+}
+
+/// Tokens `a1` and `r1`; the revocation endpoint answers with these, in turn, and then as it should.
+fn revoking(answers: impl IntoIterator<Item = Answer>) -> Arc<TokenServer> {
+    let mut answers: std::collections::VecDeque<_> = answers.into_iter().collect();
+    TokenServer::new(move |asked| match asked.path.as_str() {
+        "/token" => ok(tokens("a1", Some("r1"), 3600)),
+        _ => answers.pop_front().unwrap_or_else(|| ok("")),
+    })
+}
+
+fn revoked(server: &TokenServer) -> Vec<String> {
+    server.asked().iter().filter_map(|asked| asked.member("token").map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_logout_revokes_what_a_renewal_under_way_brings_and_nobody_gets_it() {
+    let server = revoking([]);
+    let client = server.client(&TestClock::at(NOW));
+    let token = first_set(0);
+    server.hold();
+    let (mut one, mut other) = (Box::pin(client.renew(&token)), Box::pin(client.renew(&token)));
+    begin(&mut one);
+    begin(&mut other);
+    let mut revocation = Box::pin(client.revoke(&token));
+    begin(&mut revocation);
+    server.release();
+    block_on(revocation).unwrap();
+    for waiting in [one, other] {
+        assert_eq!(block_on(waiting).unwrap_err().label(), "token_expired");
+    }
+    assert_eq!(block_on(client.renew(&token)).unwrap_err().label(), "token_expired");
+    assert_eq!(revoked(&server), ["r1", "r0", "a1", "a0"]);
+    assert_eq!(server.asked().len(), 5);
+}
+
+#[test]
+fn a_local_logout_asks_nobody_and_a_renewal_under_way_comes_to_nothing() {
+    let server = revoking([]);
+    let clock = TestClock::at(NOW);
+    let client = server.client(&clock);
+    let token = first_set(0);
+    server.hold();
+    let mut waiting = Box::pin(client.renew(&token));
+    begin(&mut waiting);
+    client.forget(&token);
+    server.release();
+    assert_eq!(block_on(waiting).unwrap_err().label(), "token_expired");
+    assert_eq!(block_on(client.renew(&token)).unwrap_err().label(), "token_expired");
+    assert_eq!(server.asked().len(), 1);
+    // What came of it is revoked by whoever wants that afterwards.
+    block_on(client.revoke(&token)).unwrap();
+    assert_eq!(revoked(&server), ["r1", "r0", "a1", "a0"]);
+    // The twin: another user's.
+    let other = stored(r#"{"access_token":"b0","token_type":"Bearer","refresh_token":"other"}"#);
+    assert_eq!(block_on(client.renew(&other)).unwrap().access_token(), "a1");
+}
+
+#[test]
+fn a_revocation_that_failed_revokes_the_successors_when_it_is_tried_again() {
+    let server = revoking((0..4).map(|_| Ok((503, String::new()))));
+    let client = server.client(&TestClock::at(NOW));
     block_on(client.renew(&first_set(0))).unwrap();
-    assert_eq!(server.asked().last().unwrap().member("refresh_token"), Some("r0"));
+    assert_eq!(block_on(client.revoke(&first_set(0))).unwrap_err().label(), "unreachable");
+    assert_eq!(block_on(client.renew(&first_set(0))).unwrap_err().label(), "token_expired", "it is over all the same");
+    block_on(client.revoke(&first_set(0))).unwrap();
+    assert_eq!(revoked(&server), ["r1", "r0", "a1", "a0", "r1", "r0", "a1", "a0"]);
+}
+
+#[test]
+fn a_revocation_whose_caller_goes_away_comes_to_its_end() {
+    let (told, heard) = std::sync::mpsc::channel();
+    let server = TokenServer::new(move |asked| {
+        told.send(asked.member("token").map(str::to_owned)).unwrap();
+        if asked.path == "/token" { ok(tokens("a1", Some("r1"), 3600)) } else { ok("") }
+    });
+    let client = server.client(&TestClock::at(NOW));
+    block_on(client.renew(&first_set(0))).unwrap();
+    server.hold();
+    let token = first_set(0);
+    let mut gone = Box::pin(client.revoke(&token));
+    begin(&mut gone);
+    drop(gone);
+    server.release();
+    for expected in [None, Some("r1"), Some("r0"), Some("a1"), Some("a0")] {
+        assert_eq!(heard.recv_timeout(Duration::from_secs(10)).unwrap().as_deref(), expected);
+    }
+}
+
+/// What a session keeps of each server's tokens may be mixed up by the program that keeps it.
+#[test]
+fn tokens_of_one_server_are_not_sent_to_another_one() {
+    let (server, other) = (TokenServer::rotating(3600), TokenServer::rotating(3600));
+    let clock = TestClock::at(NOW);
+    let elsewhere = Registration::endpoints(
+        "https://other.test/authorize",
+        "https://other.test/token",
+        ClientAuth::basic("app", "s3cret"),
+    );
+    let elsewhere = elsewhere.revocation_url("https://other.test/revoke").userinfo_url("https://other.test/userinfo");
+    let elsewhere = Client::new("example", elsewhere.fetch(other.clone()).clock(clock.clone())).unwrap();
+    let token = block_on(server.client(&clock).renew(&first_set(0))).unwrap();
+    // As it is kept in a session.
+    let token = stored(&serde_json::to_string(&token).unwrap());
+    let errors = [
+        block_on(elsewhere.renew(&token)).unwrap_err(),
+        block_on(elsewhere.revoke(&token)).unwrap_err(),
+        block_on(elsewhere.userinfo(&token)).unwrap_err(),
+        block_on(elsewhere.api(token.clone()).fresh_token()).unwrap_err(),
+        block_on(elsewhere.api(token.clone()).renew_now()).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.label(), "invalid_request", "{error}");
+    }
+    assert!(other.asked().is_empty());
+
+    // The twins: the same client by another name, and a set that does not say whose it is.
+    let renamed = Client::new("renamed", server.registration(&clock)).unwrap();
+    assert_eq!(block_on(renamed.renew(&token)).unwrap().access_token(), "a2");
+    assert_eq!(block_on(elsewhere.renew(&first_set(0))).unwrap().access_token(), "a1");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use scopegate::ClientAuth;
 use scopegate::client::{Callback, Client, Registration, TokenSet};
 use scopegate::testing::{TestClient, TestClock, TestIssuer};
 
-use super::token_server::{NOW, Pending};
+use super::token_server::{Calling, NOW};
 
 const ID: &str = "https://id.test";
 const BACK: &str = "https://app.test/authorize";
@@ -44,7 +44,7 @@ fn api_clients_in_a_race_use_a_refresh_token_once_and_the_session_goes_on() {
     let mut before = first;
     for _ in 0..3 {
         clock.set_wall(before.expires_at().unwrap());
-        let mut callers: Vec<Pending<TokenSet>> = Vec::new();
+        let mut callers: Vec<Calling<TokenSet>> = Vec::new();
         for _ in 0..50 {
             let api = client.api(before.clone());
             callers.push(Box::pin(async move { api.fresh_token().await }));
@@ -109,6 +109,11 @@ fn what_was_revoked_is_not_renewed_and_its_successors_neither() {
     let second = block_on(client.renew(&first)).unwrap();
     block_on(client.revoke(&first)).unwrap();
     for token in [&first, &second] {
-        assert_eq!(block_on(client.renew(token)).unwrap_err().server_error(), Some("invalid_grant"));
+        assert_eq!(block_on(client.renew(token)).unwrap_err().label(), "token_expired");
+        // Another process asks, and the issuer knows.
+        let elsewhere = process(&issuer, &clock);
+        assert_eq!(block_on(elsewhere.renew(token)).unwrap_err().server_error(), Some("invalid_grant"));
     }
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(block_on(client.renew(&second)).unwrap_err().server_error(), Some("invalid_grant"));
 }

@@ -149,8 +149,8 @@ pub(super) fn first_set(ends_in: i64) -> TokenSet {
     ))
 }
 
-/// Something that has yet to be waited for.
-pub(super) type Pending<T> = Pin<Box<dyn Future<Output = Result<T, OAuthError>>>>;
+/// A call that may have begun.
+pub(super) type Calling<T> = Pin<Box<dyn Future<Output = Result<T, OAuthError>>>>;
 
 /// Polls it once, so that it has begun.
 pub(super) fn begin<F: Future + ?Sized>(future: &mut Pin<Box<F>>) {

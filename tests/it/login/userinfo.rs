@@ -1,7 +1,7 @@
 //! What the userinfo endpoint says (OpenID Connect Core 1.0 s5.3), and what is made of it.
 
 use futures_executor::block_on;
-use scopegate::client::{Client, Login, OAuthError, Registration, UserInfo};
+use scopegate::client::{Client, Login, OAuthError, Registration, TokenSet, UserInfo};
 use scopegate::testing::{Endpoint, Fault, TestClient, TestIssuer, TestUser};
 use scopegate::{Algorithm, ClientAuth};
 use serde_json::{Value, json};
@@ -190,6 +190,13 @@ fn a_token_of_another_kind_is_no_signed_userinfo() {
     }
 }
 
+/// The tokens of a login as a program writes them that does not say which client they were issued to.
+fn anybodys(login: &Login) -> TokenSet {
+    let mut stored = serde_json::to_value(login.token()).unwrap();
+    assert!(stored.as_object_mut().unwrap().remove("issued_to").is_some());
+    serde_json::from_value(stored).unwrap()
+}
+
 #[test]
 fn signed_userinfo_cannot_be_verified_without_keys() {
     let world = World::new();
@@ -199,7 +206,7 @@ fn signed_userinfo_cannot_be_verified_without_keys() {
     let keyless = Registration::endpoints(issuer.authorization_endpoint(), issuer.token_endpoint(), auth);
     let client = world.client_of(world.on_the_way(keyless).userinfo_url(issuer.userinfo_endpoint()));
     let (_, login) = logged_in(&world);
-    assert_eq!(label_of(&asked(&client, &login)), "invalid_userinfo");
+    assert_eq!(label_of(&block_on(client.userinfo(&anybodys(&login)))), "invalid_userinfo");
     world.issuer.script(Fault::status(500).at(Endpoint::Jwks));
     // Where the keys cannot be had, it is not the answer's fault.
     assert_eq!(label_of(&asked(&world.client(), &login)), "unreachable");
@@ -213,17 +220,19 @@ fn a_server_without_such_an_endpoint_is_not_asked() {
     let auth = ClientAuth::basic("app", SECRET);
     let bare = Registration::endpoints(issuer.authorization_endpoint(), issuer.token_endpoint(), auth);
     let client = world.client_of(world.on_the_way(bare));
-    assert_eq!(label_of(&asked(&client, &login)), "unsupported");
+    assert_eq!(label_of(&block_on(client.userinfo(&anybodys(&login)))), "unsupported");
     assert_eq!(issuer.requests().userinfo, 0);
 }
 
 #[test]
 fn a_client_of_another_server_learns_nothing_from_a_user_of_the_same_name() {
-    // The token is for one server; the client of another sends it to its own, which knows nothing of it.
     let world = World::new();
     let (_, login) = logged_in(&world);
     let other = World::of(TestIssuer::new("https://other.example.com"), &world.clock);
     other.issuer.register_client(TestClient::confidential("app", SECRET).redirect_uri(BACK));
-    let result = asked(&other.client(), &login);
+    assert_eq!(label_of(&asked(&other.client(), &login)), "invalid_request");
+    assert_eq!(other.issuer.requests().userinfo, 0, "the token is not even sent there");
+    // Where nobody knows whose it is, the other server is asked, and knows nothing of it.
+    let result = block_on(other.client().userinfo(&anybodys(&login)));
     assert_eq!(result.unwrap_err().server_error(), Some("invalid_token"));
 }
