@@ -29,6 +29,7 @@ impl Remembered {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Success {
     pub(super) id: u64,
+    /// When it was asked for.
     pub(super) at: Timestamp,
     /// How old the keys were then: nothing, unless they were restored.
     pub(super) aged: Duration,

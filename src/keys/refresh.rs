@@ -14,6 +14,8 @@
 //! 8. What is remembered of requests is bounded (I10).
 //! 9. An answer that a cache has kept proves no key absent.
 //! 10. Restored keys are never younger than they were when they were saved, and are fetched anew at once.
+//! 11. What an answer says is as old as its order (RFC 9111 s4.2.3): what was long on its way, as when a computer slept
+//!     meanwhile, does not make keys young, and does not keep a removed key beyond its lifetime.
 //!
 //! Of the invariants of the whole house, I1 to I13, these are held here:
 //!
@@ -80,6 +82,8 @@ pub(crate) struct Order {
     /// Larger for an order that was given later.
     pub(crate) id: u64,
     pub(crate) cause: FetchCause,
+    /// When it was given.
+    pub(crate) at: Timestamp,
 }
 
 /// What is to be done about a token that names an unknown key.
@@ -132,7 +136,7 @@ pub(crate) struct Refresh {
     max_stale: Duration,
     jitter: Jitter,
     last_id: u64,
-    open: Option<Open>,
+    open: Option<Order>,
     success: Option<Success>,
     failure: Option<Failure>,
     empties: Option<Empties>,
@@ -160,12 +164,6 @@ impl Restraint {
         let is_waiting = |failure: &Failure| steady_since(now, failure.at) < failure.wait;
         self.whole_at > now.uptime() || self.failure.as_ref().is_some_and(is_waiting)
     }
-}
-
-#[derive(Debug)]
-struct Open {
-    order: Order,
-    since: Timestamp,
 }
 
 #[derive(Debug)]
@@ -287,7 +285,7 @@ impl Refresh {
     /// A span, not a moment: the two clocks may disagree on when a moment is.
     pub(crate) fn next_wake(&self, now: Timestamp) -> Option<Duration> {
         let left = match &self.open {
-            Some(open) => LOST_AFTER.saturating_sub(steady_since(now, open.since)),
+            Some(open) => LOST_AFTER.saturating_sub(steady_since(now, open.at)),
             None => self.until_due(now)?,
         };
         Some(left.min(self.until_turn(now)).min(LONGEST_NAP))
@@ -306,12 +304,13 @@ impl Refresh {
     /// An order was answered with a key set that may be believed for `lifetime`.
     pub(crate) fn fetched(
         &mut self,
-        id: u64,
+        order: Order,
         now: Timestamp,
         lifetime: Duration,
         contents: Contents,
         word: Word,
     ) -> Outcome {
+        let Order { id, at, .. } = order;
         let was_open = self.close(id);
         // Invariant 4. Of an order that was given up, keys still count, and nothing else does.
         let is_old = self.success.is_some_and(|success| success.id >= id);
@@ -325,12 +324,13 @@ impl Refresh {
         }
         let refresh_after = self.jitter.most_of(lifetime);
         let is_proof = word == Word::Own;
-        self.success = Some(Success { id, at: now, aged: Duration::ZERO, lifetime, refresh_after, is_proof });
+        // Invariant 11.
+        self.success = Some(Success { id, at, aged: Duration::ZERO, lifetime, refresh_after, is_proof });
         self.failure = None;
         self.empties = None;
         self.is_empty = contents == Contents::Empty || contents == Contents::Unchanged && self.is_empty;
         self.needed = None;
-        self.remember_pending(id, word, now);
+        self.remember_pending(order, word, now);
         if contents == Contents::Unchanged { Outcome::Renew } else { Outcome::Install }
     }
 
@@ -344,7 +344,7 @@ impl Refresh {
 
     /// Whether this order is the open one. The report on any other is late news.
     pub(crate) fn is_open(&self, id: u64) -> bool {
-        self.open.as_ref().is_some_and(|open| open.order.id == id)
+        self.open.as_ref().is_some_and(|open| open.id == id)
     }
 
     /// Whether there are keys that may still be used.
@@ -364,7 +364,7 @@ impl Refresh {
 
     /// Whether the open order was given because its time had come.
     pub(crate) fn is_fetching_by_time(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.order.cause == FetchCause::Timed)
+        self.open.as_ref().is_some_and(|open| open.cause == FetchCause::Timed)
     }
 
     /// Whether the last order that was reported on came to nothing.
@@ -408,19 +408,19 @@ impl Refresh {
 
     fn order(&mut self, cause: FetchCause, now: Timestamp) -> Order {
         self.last_id = self.last_id.saturating_add(1);
-        let order = Order { id: self.last_id, cause };
-        self.open = Some(Open { order, since: now });
+        let order = Order { id: self.last_id, cause, at: now };
+        self.open = Some(order);
         order
     }
 
     /// Whether that order was the open one.
     fn close(&mut self, id: u64) -> bool {
-        self.open.take_if(|open| open.order.id == id).is_some()
+        self.open.take_if(|open| open.id == id).is_some()
     }
 
     /// Invariant 1.
     fn give_up_lost(&mut self, now: Timestamp) {
-        let lost = self.open.take_if(|open| steady_since(now, open.since) >= LOST_AFTER);
+        let lost = self.open.take_if(|open| steady_since(now, open.at) >= LOST_AFTER);
         if lost.is_some() {
             self.empties = None;
             self.back_off(now, None);
@@ -479,11 +479,11 @@ impl Refresh {
     }
 
     /// Remembers what this order was asked to prove. A key that did come is found before the memory is asked.
-    fn remember_pending(&mut self, id: u64, word: Word, now: Timestamp) {
-        for (_, kid) in self.pending.extract_if(.., |(proving, _)| *proving <= id) {
-            // Invariant 9.
+    fn remember_pending(&mut self, order: Order, word: Word, now: Timestamp) {
+        for (_, kid) in self.pending.extract_if(.., |(proving, _)| *proving <= order.id) {
+            // Invariants 9 and 11.
             if word == Word::Own {
-                self.remembered.push_back(Remembered { kid, at: now });
+                self.remembered.push_back(Remembered { kid, at: order.at });
             }
         }
         self.remembered.retain(|entry| entry.is_current(now));

@@ -22,6 +22,13 @@ impl World {
         self.validator.health().issuer(A).unwrap().clone()
     }
 
+    /// Waits until nothing is being fetched and nothing is due, which stays so until the clock is turned. What was under way may
+    /// else be answered by what the issuer was before, and be counted with what comes after.
+    #[track_caller]
+    fn lull(&self) {
+        soon("nothing is under way", || self.health().next_try.is_some_and(|left| !left.is_zero()));
+    }
+
     /// Turns the clock to the next attempt and waits until it has failed. Says how long the issuer is then left alone.
     #[track_caller]
     fn next_failure(&self) -> Duration {

@@ -385,13 +385,13 @@ impl Life {
                 }
             }
             Answer::Unchanged if is_open => {
-                let outcome = self.machine.fetched(order.id, now, self.lifetime, Contents::Unchanged, Word::Own);
+                let outcome = self.machine.fetched(order, now, self.lifetime, Contents::Unchanged, Word::Own);
                 assert_eq!(outcome == Outcome::Renew, is_newest, "{outcome:?}");
                 self.vouch(order, is_newest);
             }
             Answer::Unchanged => {}
             Answer::Keys(keys, lifetime) if keys.is_empty() => {
-                let outcome = self.machine.fetched(order.id, now, lifetime, Contents::Empty, Word::Own);
+                let outcome = self.machine.fetched(order, now, lifetime, Contents::Empty, Word::Own);
                 if !is_newest || !is_open {
                     self.open.take_if(|(id, _)| *id == order.id);
                     assert_eq!(outcome, Outcome::Late, "an older answer counts (invariant 4)");
@@ -410,7 +410,7 @@ impl Life {
                 }
             }
             Answer::Keys(keys, lifetime) => {
-                let outcome = self.machine.fetched(order.id, now, lifetime, Contents::Usable, Word::Own);
+                let outcome = self.machine.fetched(order, now, lifetime, Contents::Usable, Word::Own);
                 assert_eq!(outcome == Outcome::Install, is_newest, "the later started wins (invariant 4): {outcome:?}");
                 if is_newest {
                     self.held = keys;
@@ -423,7 +423,7 @@ impl Life {
     fn vouch(&mut self, order: Order, counts: bool) {
         self.open.take_if(|(id, _)| *id == order.id);
         if counts {
-            self.vouched = Some(Vouched { order: order.id, at: self.now(), aged: Duration::ZERO });
+            self.vouched = Some(Vouched { order: order.id, at: order.at, aged: Duration::ZERO });
             (self.barred, self.failures, self.empties, self.needed) = (Default::default(), 0, None, None);
         }
     }

@@ -21,7 +21,7 @@ fn machine(seed: u64) -> Refresh {
 fn loaded(seed: u64) -> Refresh {
     let mut refresh = machine(seed);
     let order = refresh.need_keys(s(0)).unwrap();
-    assert_eq!(refresh.fetched(order.id, s(0), LIFETIME, Contents::Usable, Word::Own), Outcome::Install);
+    assert_eq!(refresh.fetched(order, s(0), LIFETIME, Contents::Usable, Word::Own), Outcome::Install);
     refresh
 }
 
@@ -54,7 +54,7 @@ fn fails(refresh: &mut Refresh, order: Order, now: Timestamp) {
 }
 
 fn succeeds(refresh: &mut Refresh, order: Order, now: Timestamp) {
-    refresh.fetched(order.id, now, LIFETIME, Contents::Usable, Word::Own);
+    refresh.fetched(order, now, LIFETIME, Contents::Usable, Word::Own);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn nothing_is_asked_before_keys_are_needed_and_then_once() {
         assert_eq!(refresh.unknown_key(Some("k"), s(second)), Unknown::InFlight);
         assert_eq!(refresh.asked(s(second)), None);
     }
-    refresh.fetched(order.id, s(605), LIFETIME, Contents::Usable, Word::Own);
+    refresh.fetched(order, s(605), LIFETIME, Contents::Usable, Word::Own);
     assert!(refresh.usable(s(605)));
     assert_eq!(refresh.need_keys(s(606)), None);
     assert_eq!(refresh.asked(s(606)).map(|order| order.cause), Some(FetchCause::Asked));
@@ -151,7 +151,7 @@ fn a_thousand_unknown_kids_in_a_second_cause_two_fetches() {
         match refresh.unknown_key(Some(&number.to_string()), now) {
             Unknown::Fetch(order) => {
                 fetches += 1;
-                refresh.fetched(order.id, now, LIFETIME, Contents::Usable, Word::Own);
+                refresh.fetched(order, now, LIFETIME, Contents::Usable, Word::Own);
             }
             Unknown::InFlight | Unknown::Absent | Unknown::NotYet => {}
         }
@@ -175,7 +175,7 @@ fn in_any_window_unknown_keys_cause_two_fetches_and_one_more_for_each_half_minut
         now_millis += noise.next() % 4000 * u64::from(noise.next().is_multiple_of(5));
         if let Unknown::Fetch(order) = refresh.unknown_key(Some(&number.to_string()), at(now_millis)) {
             given.push(now_millis);
-            refresh.fetched(order.id, at(now_millis), LIFETIME, Contents::Usable, Word::Own);
+            refresh.fetched(order, at(now_millis), LIFETIME, Contents::Usable, Word::Own);
         }
         assert!(refresh.pending.len() <= REMEMBERED && refresh.remembered.len() <= REMEMBERED, "invariant 8");
     }
@@ -211,7 +211,7 @@ fn a_kid_that_the_issuer_was_just_asked_for_does_not_spend() {
     let mut refresh = loaded(1);
     let kid = Some("gone");
     let Unknown::Fetch(order) = refresh.unknown_key(kid, s(10)) else { panic!("the budget is whole") };
-    refresh.fetched(order.id, s(10), LIFETIME, Contents::Usable, Word::Own);
+    refresh.fetched(order, s(10), LIFETIME, Contents::Usable, Word::Own);
     for second in 10..40 {
         assert_eq!(refresh.unknown_key(kid, s(second)), Unknown::Absent, "{second}");
         assert_eq!(refresh.published(s(second)).unknown_key(kid, s(second)), UnknownKey::Absent);
@@ -225,7 +225,7 @@ fn a_token_without_kid_proves_nothing_about_the_next() {
     let mut refresh = loaded(1);
     for second in [10, 11] {
         let Unknown::Fetch(order) = refresh.unknown_key(None, s(second)) else { panic!("the budget is for two") };
-        refresh.fetched(order.id, s(second), LIFETIME, Contents::Usable, Word::Own);
+        refresh.fetched(order, s(second), LIFETIME, Contents::Usable, Word::Own);
     }
     assert_eq!(refresh.unknown_key(None, s(12)), Unknown::NotYet);
     assert!(matches!(refresh.unknown_key(None, s(40)), Unknown::Fetch(_)));
@@ -236,9 +236,9 @@ fn an_answer_to_an_older_question_does_not_prove_a_kid_absent() {
     let mut refresh = loaded(1);
     let order = refresh.asked(s(10)).unwrap();
     assert_eq!(refresh.unknown_key(Some("new"), s(10)), Unknown::InFlight);
-    refresh.fetched(order.id, s(11), LIFETIME, Contents::Usable, Word::Own);
+    refresh.fetched(order, s(11), LIFETIME, Contents::Usable, Word::Own);
     let Unknown::Fetch(order) = refresh.unknown_key(Some("new"), s(11)) else { panic!("the key may have come since") };
-    refresh.fetched(order.id, s(11), LIFETIME, Contents::Usable, Word::Own);
+    refresh.fetched(order, s(11), LIFETIME, Contents::Usable, Word::Own);
     assert_eq!(refresh.unknown_key(Some("new"), s(12)), Unknown::Absent);
 }
 
@@ -247,13 +247,13 @@ fn one_answer_proves_all_that_was_asked_before_it() {
     let mut refresh = loaded(1);
     for kid in ["a", "b"] {
         let Unknown::Fetch(order) = refresh.unknown_key(Some(kid), s(1)) else { panic!("the budget is whole") };
-        refresh.fetched(order.id, s(1), LIFETIME, Contents::Usable, Word::Own);
+        refresh.fetched(order, s(1), LIFETIME, Contents::Usable, Word::Own);
     }
     assert_eq!(refresh.unknown_key(Some("c"), s(2)), Unknown::NotYet);
     let order = refresh.asked(s(3)).unwrap();
     refresh.failed(order.id, s(3), None);
     let order = refresh.due(s(5)).unwrap();
-    refresh.fetched(order.id, s(5), LIFETIME, Contents::Usable, Word::Own);
+    refresh.fetched(order, s(5), LIFETIME, Contents::Usable, Word::Own);
     assert_eq!(refresh.unknown_key(Some("c"), s(6)), Unknown::Absent);
 }
 
@@ -280,7 +280,7 @@ fn an_empty_set_counts_when_three_answers_over_a_minute_agree() {
         let mut refresh = loaded(seed);
         let mut answers = Vec::new();
         run(&mut refresh, 0, 600, no_tokens, |refresh, order, now| {
-            let outcome = refresh.fetched(order.id, now, LIFETIME, Contents::Empty, Word::Own);
+            let outcome = refresh.fetched(order, now, LIFETIME, Contents::Empty, Word::Own);
             if answers.last() != Some(&Outcome::Install) {
                 answers.push(outcome);
             }
@@ -291,7 +291,7 @@ fn an_empty_set_counts_when_three_answers_over_a_minute_agree() {
         // From then on it is what the issuer says, and no failure, until it says something else.
         let answer = |refresh: &mut Refresh, now, contents| {
             let order = refresh.asked(now).unwrap();
-            refresh.fetched(order.id, now, LIFETIME, contents, Word::Own)
+            refresh.fetched(order, now, LIFETIME, contents, Word::Own)
         };
         assert_eq!(answer(&mut refresh, s(601), Contents::Empty), Outcome::Install);
         assert_eq!(answer(&mut refresh, s(602), Contents::Unchanged), Outcome::Renew);
@@ -306,7 +306,7 @@ fn an_empty_set_is_forgotten_when_a_good_one_follows_and_three_in_a_moment_are_n
     let mut refresh = loaded(1);
     let mut answer = |now, contents| {
         let order = refresh.asked(now).unwrap();
-        refresh.fetched(order.id, now, LIFETIME, contents, Word::Own)
+        refresh.fetched(order, now, LIFETIME, contents, Word::Own)
     };
     assert_eq!(answer(s(0), Contents::Empty), Outcome::Unconfirmed);
     assert_eq!(answer(s(5), Contents::Empty), Outcome::Unconfirmed);
@@ -326,11 +326,58 @@ fn a_late_answer_never_replaces_a_newer_one() {
     assert_eq!(refresh.due(s(60)), None, "a lost order counts as failed, and failures wait");
     let newer = refresh.due(s(62)).unwrap();
     assert!(newer.id > lost.id);
-    assert_eq!(refresh.fetched(newer.id, s(62), LIFETIME, Contents::Usable, Word::Own), Outcome::Install);
-    assert_eq!(refresh.fetched(lost.id, s(63), LIFETIME, Contents::Usable, Word::Own), Outcome::Late);
-    assert_eq!(refresh.fetched(newer.id, s(64), LIFETIME, Contents::Usable, Word::Own), Outcome::Late);
+    assert_eq!(refresh.fetched(newer, s(62), LIFETIME, Contents::Usable, Word::Own), Outcome::Install);
+    assert_eq!(refresh.fetched(lost, s(63), LIFETIME, Contents::Usable, Word::Own), Outcome::Late);
+    assert_eq!(refresh.fetched(newer, s(64), LIFETIME, Contents::Usable, Word::Own), Outcome::Late);
     refresh.failed(lost.id, s(64), None);
     assert_eq!(refresh.published(s(64)).age(s(64)), Some(Duration::from_secs(2)));
+}
+
+/// The key that was removed a moment after the question is in its answer still, however long that was on its way.
+#[test]
+fn keys_are_as_old_as_the_question_that_they_answer() {
+    for contents in [Contents::Usable, Contents::Unchanged] {
+        for seed in 0..100 {
+            let mut refresh = loaded(seed);
+            let order = refresh.asked(s(100)).unwrap();
+            refresh.fetched(order, s(120), LIFETIME, contents, Word::Own);
+            assert_eq!(refresh.published(s(120)).age(s(120)), Some(Duration::from_secs(20)));
+            assert!(refresh.published(s(120)).next_try(s(120)).unwrap() <= Duration::from_secs(250));
+            assert_eq!((refresh.state(s(400)), refresh.state(at(400_001))), (KeyState::Fresh, KeyState::Stale));
+            assert!(refresh.due(s(370)).is_some(), "invariant 11");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_was_given_up_is_as_old_as_its_question_too() {
+    let mut refresh = loaded(1);
+    let order = refresh.asked(s(100)).unwrap();
+    assert_eq!(refresh.due(s(370)), None, "it is lost, and failures wait");
+    assert_eq!(refresh.fetched(order, s(370), LIFETIME, Contents::Usable, Word::Own), Outcome::Install);
+    assert!(refresh.due(s(370)).is_some(), "the key that was removed meanwhile is found out at once");
+}
+
+/// By the uptime no time has passed, by the wall clock eight hours have.
+#[test]
+fn a_computer_that_slept_during_a_fetch_asks_again_when_it_wakes() {
+    let mut refresh = loaded(1);
+    let order = refresh.asked(s(100)).unwrap();
+    let awake = Timestamp::new(s(100 + 8 * HOUR).unix_millis(), Duration::from_secs(101));
+    assert_eq!(refresh.fetched(order, awake, LIFETIME, Contents::Usable, Word::Own), Outcome::Install);
+    assert_eq!(refresh.state(awake), KeyState::Stale);
+    let order = refresh.due(awake).unwrap();
+    succeeds(&mut refresh, order, awake);
+    assert_eq!((refresh.state(awake), refresh.due(awake)), (KeyState::Fresh, None), "once");
+}
+
+#[test]
+fn a_key_counts_as_absent_no_longer_than_30_s_after_the_question() {
+    let mut refresh = loaded(1);
+    let Unknown::Fetch(order) = refresh.unknown_key(Some("new"), s(50)) else { panic!("the budget is whole") };
+    succeeds(&mut refresh, order, s(70));
+    assert_eq!(refresh.unknown_key(Some("new"), at(79_999)), Unknown::Absent);
+    assert!(matches!(refresh.unknown_key(Some("new"), s(80)), Unknown::Fetch(_)), "it may be there by now");
 }
 
 #[test]
@@ -362,7 +409,7 @@ fn a_wall_clock_that_jumps_cannot_make_us_hammer_an_issuer_or_keep_keys_young() 
     // Set ahead by an hour, or a computer that slept: refreshed at once, and once.
     let mut refresh = loaded(1);
     let order = refresh.due(jump(3600, 10)).unwrap();
-    refresh.fetched(order.id, jump(3600, 10), LIFETIME, Contents::Usable, Word::Own);
+    refresh.fetched(order, jump(3600, 10), LIFETIME, Contents::Usable, Word::Own);
     assert_eq!(refresh.due(jump(3601, 11)), None);
     // Ahead by centuries: the keys are not believed, and waits and budgets do not end early.
     let mut refresh = loaded(1);
@@ -370,7 +417,7 @@ fn a_wall_clock_that_jumps_cannot_make_us_hammer_an_issuer_or_keep_keys_young() 
     assert!(!refresh.usable(far(1)));
     for kid in ["a", "b"] {
         let Unknown::Fetch(order) = refresh.unknown_key(Some(kid), s(1)) else { panic!("the budget is whole") };
-        refresh.fetched(order.id, s(1), LIFETIME, Contents::Usable, Word::Own);
+        refresh.fetched(order, s(1), LIFETIME, Contents::Usable, Word::Own);
     }
     assert_eq!(refresh.unknown_key(Some("c"), far(30)), Unknown::NotYet);
     let order = refresh.asked(s(2)).unwrap();

@@ -69,7 +69,7 @@ pub(super) struct Slot {
     keys: KeySet,
     document: Bytes,
     validators: Vouched,
-    /// When the key set itself was last seen.
+    /// When the key set that was last seen was asked for.
     seen: Option<Timestamp>,
     /// Whose word it was.
     word: Word,
@@ -302,7 +302,7 @@ impl Slot {
             Ok(Loaded::Keys(fresh)) => self.install(order, *fresh, now),
             Ok(Loaded::Unchanged { lifetime, word }) => {
                 let lifetime = lifetime.unwrap_or(self.lifetime);
-                match self.refresh.fetched(order.id, now, lifetime, Contents::Unchanged, word) {
+                match self.refresh.fetched(order, now, lifetime, Contents::Unchanged, word) {
                     Outcome::Renew => {
                         self.is_well(word);
                         News::Renewed
@@ -339,7 +339,7 @@ impl Slot {
 
     fn install(&mut self, order: Order, fresh: Fresh, now: Timestamp) -> News {
         let contents = if fresh.keys.keys().is_empty() { Contents::Empty } else { Contents::Usable };
-        match self.refresh.fetched(order.id, now, fresh.lifetime, contents, fresh.word) {
+        match self.refresh.fetched(order, now, fresh.lifetime, contents, fresh.word) {
             Outcome::Install | Outcome::Renew => {}
             Outcome::Unconfirmed => return News::Unconfirmed,
             Outcome::Late => return News::Late,
@@ -349,7 +349,7 @@ impl Slot {
         self.document = fresh.document;
         self.validators = fresh.validators;
         self.lifetime = fresh.lifetime;
-        self.seen = Some(now);
+        self.seen = Some(order.at);
         self.is_well(fresh.word);
         if is_same {
             // The very keys: what was proved by them stays proved.

@@ -42,6 +42,7 @@ fn fault_row_02_an_outage_of_minutes_refuses_nobody() {
     }
     assert!((1_400..=1_500).contains(&stale), "stale from the 300th second on: {stale}");
     assert!(world.validator.is_ready());
+    world.lull();
     world.issuer.recover();
     world.next_success();
     assert_eq!(world.health().state, KeyState::Fresh);

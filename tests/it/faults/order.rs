@@ -31,6 +31,7 @@ fn row_j40_fault_row_13_a_rotation_with_overlap_refuses_nobody() {
     pass(300, &[&old]);
     soon("J40 the new key is there", || world.health().keys.keys().len() == 2);
     world.issuer.sign_with_newest();
+    world.lull();
     let asked = world.asked();
     let new = world.lasting_token();
     assert!(world.check(&new).is_ok(), "J40 at once");

@@ -17,7 +17,7 @@ const JUDGED_FOR: Duration = Duration::from_secs(30);
 /// What is known of one issuer's keys here, in the plainest words.
 #[derive(Default)]
 pub(super) struct Model {
-    /// The order by whose answer the issuer last vouched for the keys at hand, and when.
+    /// The order by whose answer the issuer last vouched for the keys at hand, and when it was given.
     vouched: Option<(u64, Timestamp)>,
     /// Answers without a key since then, and when the first of them came.
     empties: Option<(u32, Duration)>,
@@ -101,7 +101,7 @@ impl Life {
         };
         let issuer = ISSUERS.iter().position(|issuer| *issuer == name.as_str()).unwrap();
         let refresh = &self.wire.slots[name].refresh;
-        let (is_open, is_fetching, id) = (refresh.is_open(order.id), refresh.is_fetching(), order.id);
+        let (is_open, is_fetching, id, at) = (refresh.is_open(order.id), refresh.is_fetching(), order.id, order.at);
         let said = match &arrival.outcome {
             Ok(Loaded::Keys(fresh)) => Said::Set(version(&fresh.document).unwrap()),
             Ok(Loaded::Unchanged { .. }) => Said::Unchanged,
@@ -131,7 +131,7 @@ impl Life {
             Said::Set(_) | Said::Unchanged => "late",
         });
         if counts {
-            (self.models[issuer].vouched, self.models[issuer].empties) = (Some((id, self.now())), None);
+            (self.models[issuer].vouched, self.models[issuer].empties) = (Some((id, at)), None);
             let [before, after] = [before, after].map(|set| set.map(|set| self.set(issuer, set)).unwrap_or_default());
             if before.iter().any(|key| !after.contains(key)) {
                 self.seen.note("withdrawn");
