@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use http::HeaderValue;
 
+use crate::shared::Copies;
+
 /// A `Bearer` challenge.
 ///
 /// Each parameter stands at most once and in a fixed order. What a parameter cannot carry (RFC 6750 s3) is replaced by `?`, so
@@ -102,7 +104,7 @@ impl Challenge {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Demanded {
     scope: Option<Box<str>>,
-    made: OnceLock<(u64, [HeaderValue; 2])>,
+    made: OnceLock<(u64, Copies<[HeaderValue; 2]>)>,
 }
 
 impl Demanded {
@@ -119,10 +121,10 @@ impl Demanded {
     pub(crate) fn challenges(
         &self,
         number: u64,
-        make: impl FnOnce(Option<&str>) -> [HeaderValue; 2],
+        make: impl Fn(Option<&str>) -> [HeaderValue; 2],
     ) -> Option<&[HeaderValue; 2]> {
-        let (made_for, made) = self.made.get_or_init(|| (number, make(self.scope())));
-        (*made_for == number).then_some(made)
+        let (made_for, made) = self.made.get_or_init(|| (number, Copies::new(|| make(self.scope()))));
+        (*made_for == number).then(|| made.of_this_thread())
     }
 }
 

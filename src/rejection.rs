@@ -12,6 +12,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use crate::challenge::{Challenge, Demanded};
 use crate::reason::{Family, Reason};
+use crate::shared::Copies;
 
 /// Why a request was refused, and the answer to it.
 ///
@@ -39,8 +40,8 @@ pub(crate) struct Realm {
     /// No other has it, so that what was made for one is not taken for another's.
     number: u64,
     challenge: Challenge,
-    invalid_request: HeaderValue,
-    invalid_token: HeaderValue,
+    invalid_request: Copies<HeaderValue>,
+    invalid_token: Copies<HeaderValue>,
 }
 
 impl Realm {
@@ -50,7 +51,10 @@ impl Realm {
             Some(url) => challenge.resource_metadata(url),
             None => challenge,
         };
-        let explained = |code, sentence| challenge.clone().error(code).error_description(sentence).to_header_value();
+        let explained = |code, sentence| {
+            let challenge = challenge.clone().error(code).error_description(sentence);
+            Copies::new(|| challenge.to_header_value())
+        };
         static REALMS: AtomicU64 = AtomicU64::new(0);
         Self {
             number: REALMS.fetch_add(1, Ordering::Relaxed),
@@ -71,8 +75,8 @@ impl Realm {
                 Some([_, not_enough]) => not_enough.clone(),
                 None => self.not_enough(demanded.scope()),
             }),
-            Family::InvalidRequest => Some(self.invalid_request.clone()),
-            Family::InvalidToken => Some(self.invalid_token.clone()),
+            Family::InvalidRequest => Some(self.invalid_request.of_this_thread().clone()),
+            Family::InvalidToken => Some(self.invalid_token.of_this_thread().clone()),
             Family::Unavailable | Family::Misconfigured => None,
         }
     }

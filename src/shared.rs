@@ -77,6 +77,29 @@ impl<T> Lanes<T> {
     }
 }
 
+/// A value as often as there are lanes, for one whose clones all write one count that is not ours.
+#[derive(Clone, Debug)]
+pub(crate) struct Copies<T>(Arc<[Apart<T>; LANES]>);
+
+/// In a cache line of its own.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Apart<T>(T);
+
+impl<T> Copies<T> {
+    /// Each is made for itself, and no clone of another.
+    pub(crate) fn new(make: impl Fn() -> T) -> Self {
+        Self(Arc::new(std::array::from_fn(|_| Apart(make()))))
+    }
+
+    /// The one of this thread.
+    #[inline]
+    pub(crate) fn of_this_thread(&self) -> &T {
+        let [first, ..] = &*self.0;
+        &self.0.get(lane_of_this_thread()).unwrap_or(first).0
+    }
+}
+
 /// Threads are numbered as they come, so that a few of them have a lane each.
 fn lane_of_this_thread() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -113,6 +136,17 @@ mod tests {
         let fourth = third.clone();
         assert!(is_own(&first) && is_own(&second) && !is_own(&third) && !is_own(&fourth));
         assert_eq!((*first, *second, *third, *fourth), (7, 7, 7, 7));
+    }
+
+    #[test]
+    fn a_thread_keeps_to_one_copy_and_others_have_others() {
+        let copies = Copies::new(|| Arc::new(()));
+        let place = || std::ptr::from_ref(copies.of_this_thread()) as usize;
+        assert_eq!(place(), place());
+        let places: std::collections::BTreeSet<_> =
+            (0..LANES).map(|_| thread::scope(|scope| scope.spawn(place).join().unwrap())).collect();
+        assert!(places.len() > 1, "{places:?}");
+        assert!(copies.0.iter().all(|copy| Arc::strong_count(&copy.0) == 1));
     }
 
     #[test]
