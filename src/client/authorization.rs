@@ -89,6 +89,7 @@ impl AuthorizationRequest {
 
     /// The user must have shown who he is no longer ago than that, in whole seconds, else he has to again. The ID token says when he did,
     /// and is refused if it does not, or if that was longer ago.
+    /// Without `openid` in the scope there is none, and it is an [`OAuthError::InvalidRequest`].
     #[must_use]
     pub const fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
@@ -96,7 +97,7 @@ impl AuthorizationRequest {
     }
 
     /// The user must show who he is in one of these ways, the first being preferred (`acr_values`). An ID token that names none of them is
-    /// refused, and an empty list is an [`OAuthError::InvalidRequest`]. To ask without demanding it, use [`param`](Self::param).
+    /// refused; an empty list, or a scope without `openid`, is an [`OAuthError::InvalidRequest`]. To ask without demanding it, use [`param`](Self::param).
     #[must_use]
     pub fn require_acr(mut self, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.acr = Some(values.into_iter().map(Into::into).collect());

@@ -18,6 +18,7 @@ use crate::introspection::remote::refuses_the_client;
 use crate::jose::json::{self, Duplicates, Value};
 use crate::wire::fetch::{FetchError, FetchLimits, judge};
 use crate::wire::form::form;
+use crate::wire::tls_problem::TlsProblem;
 use crate::wire::worker::Worker;
 
 /// A server may hash a secret slowly, or ask another one first.
@@ -28,7 +29,8 @@ const LIMITS: FetchLimits = FetchLimits {
     addresses: crate::wire::addresses::Addresses::Any,
 };
 
-const ERROR_LIMITS: json::Limits = json::Limits { depth: 8, members: 64, duplicates: Duplicates::Refused };
+/// As of an answer, so that what is read of one is read of the other.
+const ERROR_LIMITS: json::Limits = json::Limits { depth: 16, members: 512, duplicates: Duplicates::Refused };
 
 /// Members of a form; some of them are secrets.
 pub(crate) type Form = Vec<(String, Zeroizing<String>)>;
@@ -51,10 +53,14 @@ pub(crate) async fn post(
     let settings = Arc::clone(settings);
     let exchange = async move {
         let credential = credential(&settings, Held::WillDo).await?;
-        let response = send(&settings, &endpoint, &credential, &members).await?;
-        // A secret that was rotated costs no login. The server has looked at nothing else by then.
-        if !(settings.auth.at_hand().is_none() && refuses_the_client(&response)) {
-            return Ok::<_, FetchError>((response, settings));
+        let first = send(&settings, &endpoint, &credential, &members).await;
+        // A secret or a certificate that was rotated costs no login. The server has looked at nothing else by then.
+        let is_refused = match &first {
+            Ok(response) => refuses_the_client(response),
+            Err(error) => refuses_the_certificate(error),
+        };
+        if settings.auth.at_hand().is_some() || !is_refused {
+            return first.map(|response| (response, settings));
         }
         let credential = self::credential(&settings, Held::Refused).await?;
         send(&settings, &endpoint, &credential, &members).await.map(|response| (response, settings))
@@ -80,15 +86,30 @@ pub(crate) async fn get(
     let settings = Arc::clone(settings);
     let exchange = async move {
         // A token may be bound to the certificate (RFC 8705 s3).
-        if settings.auth.shows_certificate() {
-            let credential = credential(&settings, Held::WillDo).await?;
+        if !settings.auth.shows_certificate() {
+            return settings.fetch.fetch(request, LIMITS).await;
+        }
+        let shown = async |held| {
+            let credential = credential(&settings, held).await?;
+            let mut request = request.clone();
             if let Some(shown) = settings.auth.shown(&credential) {
                 request.extensions_mut().insert(shown);
             }
+            settings.fetch.fetch(request, LIMITS).await
+        };
+        match shown(Held::WillDo).await {
+            Err(error) if settings.auth.at_hand().is_none() && refuses_the_certificate(&error) => {
+                shown(Held::Refused).await
+            }
+            answer => answer,
         }
-        settings.fetch.fetch(request, LIMITS).await
     };
     Ok(worker.run(exchange).await??)
+}
+
+/// Whether the server has refused in the handshake what it was shown.
+const fn refuses_the_certificate(error: &FetchError) -> bool {
+    matches!(error, FetchError::Tls { problem: TlsProblem::ClientCertificate, .. })
 }
 
 async fn send(

@@ -51,6 +51,10 @@ impl Client {
             let problem = "an ID token is asked for, and the settings do not say whose";
             return Err(OAuthError::InvalidRequest { problem });
         }
+        if !is_openid && (request.max_age.is_some() || request.acr.is_some()) {
+            let problem = "max_age and require_acr are held by the ID token, and openid is not asked for";
+            return Err(OAuthError::InvalidRequest { problem });
+        }
         let nonce = is_openid.then(unguessable).transpose()?;
         let code_verifier = (!settings.is_without_pkce).then(unguessable).transpose()?;
         let rules = CookieRules {

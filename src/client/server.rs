@@ -92,11 +92,15 @@ impl ServerCache {
         let (look, begun) = self.known().look(now);
         if let Some(conclusion) = begun {
             let (cache, settings) = (self.clone(), Arc::clone(settings));
-            worker.start(Box::pin(async move {
+            let started = worker.start(Box::pin(async move {
                 let found = fetch(&settings, &issuer, now).await.map(Arc::new);
                 cache.known().note(&found, settings.clock.now());
                 conclusion.reach(found);
-            }))?;
+            }));
+            // What is at hand will do all the same, and whoever waits hears that it is lost.
+            if let (Err(error), Look::Wait(_)) = (started, &look) {
+                return Err(error.into());
+            }
         }
         Ok(match look {
             Look::Known(found) => found?,

@@ -135,6 +135,10 @@ pub(crate) async fn begin(
     let record = Record { until: now.plus(lifetime).unix_millis(), browser: digest(&secret), ..record };
     let text = serde_json::to_vec(&record).map_err(|error| OAuthError::Store(Arc::new(error)))?;
     let kept = store.put(&state, &text, lifetime).await.map_err(OAuthError::Store)?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if kept.as_ref().is_some_and(|kept| !kept.bytes().all(is_plain)) {
+        return Err(OAuthError::Store(cause("the store has given the browser more than base64url and dots to keep")));
+    }
     let value = kept.map_or_else(|| secret.clone(), |kept| format!("{secret}.{kept}"));
     let cookie = cookie(&name(&state, rules), &value, rules, lifetime)?;
     Ok(Begun { state, cookie })

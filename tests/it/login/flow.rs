@@ -14,7 +14,7 @@ use scopegate::client::{
     AuthorizationRequest, CookieStore, MemoryStore, PushedRequests, Registration, ResponseMode, StateStore, Storing,
 };
 use scopegate::testing::{TestClient, TestIssuer};
-use scopegate::{Algorithm, ClientAuth, ClientKey, KeySet};
+use scopegate::{Algorithm, ClientAuth, ClientKey, ClientSecret, KeySet};
 use serde_json::Value;
 
 use super::world::*;
@@ -499,4 +499,33 @@ fn a_store_of_the_programs_own_may_wait_and_may_fail() {
     let before = world.issuer.requests().token;
     assert_eq!(label(&world.login(&client, BACK)), "store");
     assert_eq!(world.issuer.requests().token, before, "no code is exchanged for a login that nobody knows");
+}
+
+#[test]
+fn a_secret_that_was_rotated_is_asked_for_once_more_and_costs_no_login() {
+    let world = World::new();
+    let vault = Arc::new(Mutex::new((SECRET.to_owned(), 0)));
+    let asked = Arc::clone(&vault);
+    let secret = ClientSecret::asked(move || {
+        let mut vault = asked.lock().map_err(|_| "the vault is lost")?;
+        vault.1 += 1;
+        Ok::<_, &str>(vault.0.clone())
+    });
+    let client = world.client_of(world.registered(ClientAuth::basic("app", secret)));
+    let times = || vault.lock().unwrap().1;
+    for _ in 0..3 {
+        assert_eq!(label(&world.login(&client, BACK)), "a login");
+    }
+    assert_eq!(times(), 1, "as long as the server takes it");
+    world.issuer.client_secret("app", "rotated");
+    vault.lock().unwrap().0 = "rotated".to_owned();
+    assert_eq!(label(&world.login(&client, BACK)), "a login");
+    assert_eq!(times(), 2);
+    // One that is wrong now is tried twice, and the next login asks again.
+    world.issuer.client_secret("app", "rotated once more");
+    for asked in [3, 4] {
+        let error = block_on(client.authorize_redirect(BACK)).unwrap_err();
+        assert_eq!((error.server_error(), times()), (Some("invalid_client"), asked));
+        assert_eq!(error.status().as_u16(), 500, "the registration is at fault, and not the user");
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_executor::block_on;
 use scopegate::client::{AuthorizationRequest, Client};
 use scopegate::testing::{Endpoint, Fault, TestIssuer, TestToken};
 use scopegate::{Algorithm, Fetch};
@@ -389,4 +390,19 @@ fn what_the_server_says_of_the_user_can_be_read_from_the_id_token() {
     assert_eq!((user.subject(), user.issuer().as_str()), ("alice", ISSUER));
     assert!(user.session_id().is_some() && user.json().contains("\"preferred_username\":\"alice\""));
     let _: &dyn Fetch = &*world.way;
+}
+
+#[test]
+fn what_the_id_token_is_to_hold_cannot_be_demanded_where_there_is_none() {
+    let world = World::new();
+    let client = world.client_of(world.registration().scope(""));
+    let begins = |request: AuthorizationRequest| block_on(client.authorize_redirect(request)).map(drop);
+    let to = || AuthorizationRequest::to(BACK);
+    for scope in ["", "things:read"] {
+        for request in [to().require_acr(["urn:example:mfa"]), to().max_age(Duration::from_secs(60))] {
+            assert_eq!(begins(request.clone().scope(scope)).unwrap_err().label(), "invalid_request", "{scope}");
+            assert!(begins(request.scope("openid")).is_ok());
+        }
+        assert!(begins(to().scope(scope)).is_ok());
+    }
 }

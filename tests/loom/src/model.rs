@@ -234,7 +234,7 @@ fn serve(receiver: &Receiver, unread: &Unread, fetches: &AtomicUsize, read: &Ato
         }
         if let Some(order) = machine.need_keys(now) {
             fetches.fetch_add(1, Ordering::Relaxed);
-            machine.fetched(order.id, now, Duration::from_secs(300), Contents::Usable, Word::Own);
+            machine.fetched(order, now, Duration::from_secs(300), Contents::Usable, Word::Own);
         }
         if let Some(reply) = reply {
             reply.send(Outcome::Keys(fetches.load(Ordering::Relaxed)));
