@@ -70,8 +70,9 @@ impl Client {
             Joined::Ended(outcome) => *outcome,
             Joined::Waiting(under_way) => under_way.outcome().await?,
             Joined::Begun(begun) => {
-                let (client, under_way) = (self.clone(), begun.under_way.clone());
-                self.0.worker.start(Box::pin(async move { client.carry_out(*begun).await }))?;
+                let (client, under_way, token) = (self.clone(), begun.under_way.clone(), begun.token.clone());
+                let started = self.0.worker.start(Box::pin(async move { client.carry_out(*begun).await }));
+                started.inspect_err(|_| self.0.successors.lose(&token))?;
                 under_way.outcome().await?
             }
         }

@@ -8,9 +8,10 @@
 //! 3. One whose use has ended for good, by an answer that names no successor, is not used again for [`MEMORY`].
 //! 4. What was logged out is handed to nobody for [`MEMORY`], also where it was under way by then.
 //! 5. What is under way was begun outside the lock, and nobody holds the lock while waiting.
-//! 6. What is remembered is at most [`MOST`] refresh tokens; the oldest go first.
+//! 6. What is remembered is at most [`MOST`] refresh tokens, and those that are in use; the oldest go first. Each has one place in the order,
+//!    so that none is kept for ever.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,8 +36,9 @@ pub(crate) struct Successors(Mutex<Table>);
 #[derive(Default)]
 struct Table {
     entries: HashMap<Digest, Entry>,
-    /// In the order in which they were last changed.
-    order: VecDeque<(Digest, Duration)>,
+    /// By when they were last changed: each entry's turn.
+    order: BTreeMap<u64, Digest>,
+    next_turn: u64,
 }
 
 type Digest = [u8; 32];
@@ -45,8 +47,9 @@ struct Entry {
     state: State,
     /// Its user has logged out.
     is_over: bool,
-    /// By the clock's uptime.
+    /// When it was last changed, by the clock's uptime.
     at: Duration,
+    turn: u64,
 }
 
 enum State {
@@ -114,7 +117,7 @@ impl Successors {
         let Some(digest) = digest(&newest) else { return ended(Err(OAuthError::TokenExpired)) };
         let (conclusion, under_way) = under_way();
         let state = State::UnderWay(under_way.clone());
-        table.entries.insert(digest, Entry { state, is_over: false, at: now.uptime() });
+        table.put(digest, state, false, now.uptime());
         Joined::Begun(Box::new(Begun { token: newest, conclusion, under_way }))
     }
 
@@ -128,9 +131,19 @@ impl Successors {
             Err(error) if is_final(error) => State::Refused(error.clone()),
             Err(_) => State::Failed,
         };
-        table.put(digest, Entry { state, is_over, at: now.uptime() });
+        table.put(digest, state, is_over, now.uptime());
         // Invariant 4.
         if is_over { Err(OAuthError::TokenExpired) } else { outcome }
+    }
+
+    /// Forgets a renewal that could not begin, unless another has begun since.
+    pub(crate) fn lose(&self, token: &TokenSet) {
+        let mut table = self.table();
+        if let Some(digest) = digest(token)
+            && table.entries.get(&digest).is_some_and(|entry| !entry.is_over && entry.state.is_lost())
+        {
+            table.take(&digest);
+        }
     }
 
     /// Whether its renewal failed less than so long ago, without being refused.
@@ -154,7 +167,7 @@ impl Successors {
         for _ in 0..LONGEST_CHAIN {
             let Some(digest) = digest(&newest) else { break };
             let mut next = None;
-            let state = match table.entries.remove(&digest).map(|entry| entry.state) {
+            let state = match table.take(&digest).map(|entry| entry.state) {
                 Some(State::Renewed(successor)) => {
                     let is_other = successor.access_token() != newest.access_token();
                     next = is_other.then(|| (*successor).clone());
@@ -167,7 +180,7 @@ impl Successors {
                 Some(state) => state,
                 None => State::Unused,
             };
-            table.put(digest, Entry { state, is_over: true, at: now.uptime() });
+            table.put(digest, state, true, now.uptime());
             let Some(next) = next else { break };
             sets.push(std::mem::replace(&mut newest, next));
         }
@@ -203,25 +216,48 @@ fn is_final(error: &OAuthError) -> bool {
     }
 }
 
+impl State {
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::UnderWay(under_way) if under_way.is_lost())
+    }
+
+    fn is_in_use(&self) -> bool {
+        matches!(self, Self::UnderWay(under_way) if !under_way.is_lost())
+    }
+}
+
 impl Table {
-    fn put(&mut self, digest: Digest, entry: Entry) {
-        self.order.push_back((digest, entry.at));
-        let now = entry.at;
-        self.entries.insert(digest, entry);
-        self.forget_old(now);
+    fn put(&mut self, digest: Digest, state: State, is_over: bool, at: Duration) {
+        self.take(&digest);
+        let turn = self.next_turn;
+        self.next_turn = turn.saturating_add(1);
+        self.order.insert(turn, digest);
+        self.entries.insert(digest, Entry { state, is_over, at, turn });
+        self.forget_old(at);
+    }
+
+    fn take(&mut self, digest: &Digest) -> Option<Entry> {
+        let entry = self.entries.remove(digest)?;
+        self.order.remove(&entry.turn);
+        Some(entry)
     }
 
     fn forget_old(&mut self, now: Duration) {
-        while let Some((digest, at)) = self.order.front().copied()
-            && (self.order.len() > MOST || now.saturating_sub(at) >= MEMORY)
+        let is_old = |entry: &Entry| now.saturating_sub(entry.at) >= MEMORY;
+        let mut in_use = Vec::new();
+        while let Some((_, digest)) = self.order.first_key_value()
+            && let Some(entry) = self.entries.get(digest)
+            && (is_old(entry) || self.entries.len() > MOST)
+            && let Some((turn, digest)) = self.order.pop_first()
         {
-            self.order.pop_front();
-            // It may have been changed since, and what is under way is in use.
-            let is_old = |entry: &Entry| entry.at == at && !matches!(entry.state, State::UnderWay(_));
-            if self.entries.get(&digest).is_some_and(is_old) {
+            // What is in use keeps its place, and what was lost goes like all else.
+            if self.entries.get(&digest).is_some_and(|entry| entry.state.is_in_use()) {
+                in_use.push((turn, digest));
+            } else {
                 self.entries.remove(&digest);
             }
         }
+        self.order.extend(in_use);
     }
 }
 
@@ -359,6 +395,42 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_that_was_lost_is_forgotten_like_others_and_one_under_way_is_not() {
+        let table = Successors::default();
+        let old = |number: usize| set("a", &format!("r{number}"), 0);
+        let left = || {
+            let table = table.table();
+            (table.entries.len(), table.order.len())
+        };
+        let in_use = begun(table.join(&old(0), at(0)));
+        let buried = begun(table.join(&old(1), at(0)));
+        table.bury(&old(1), at(0));
+        drop(buried);
+        for number in 2..MOST + 5 {
+            drop(begun(table.join(&old(number), at(0))));
+        }
+        assert_eq!(left(), (MOST, MOST));
+        assert_eq!(access(table.join(&old(0), at(59))), "waiting", "the oldest, but in use");
+        assert!(!table.is_over(&old(1)), "too many came since");
+        table.bury(&old(2), at(1));
+        assert_eq!(access(table.join(&old(0), at(61))), "waiting");
+        assert_eq!(left(), (1, 1));
+        drop(in_use);
+        assert_eq!(access(table.join(&old(1), at(61))), "begun");
+        assert_eq!(left(), (1, 1), "what was in use is lost by now");
+
+        let first = begun(table.join(&old(0), at(61)));
+        table.lose(&old(0));
+        assert_eq!(access(table.join(&old(0), at(61))), "waiting");
+        drop(first);
+        table.bury(&old(0), at(61));
+        table.lose(&old(0));
+        assert!(table.is_over(&old(0)), "it could not begin, but was logged out");
+        table.lose(&old(1));
+        assert_eq!(left(), (1, 1), "it could not begin");
+    }
+
+    #[test]
     fn the_oldest_outcomes_go_when_there_are_too_many() {
         let table = Successors::default();
         let old = |number: usize| set("a", &format!("r{number}"), 0);
@@ -367,8 +439,8 @@ mod tests {
             end(&table, &begun.token, Ok(set("b", &format!("s{number}"), 3600)), at(0));
         }
         assert_eq!(table.table().entries.len(), MOST);
-        assert_eq!(access(table.join(&old(0), at(0))), "begun");
         assert_eq!(access(table.join(&old(1), at(0))), "b");
+        assert_eq!(access(table.join(&old(0), at(0))), "begun");
     }
 
     #[test]
