@@ -135,7 +135,10 @@ impl Client {
         let settings = &self.0.settings;
         let metadata = self.metadata().await?;
         let endpoint = needed(settings, &metadata, At::Token, "the server has no token endpoint")?;
-        members.extend(settings.access_token_params.iter().map(|(name, value)| member(name, value.as_str())));
+        // What this request says stands against what the registration does, and nothing stands there twice (RFC 6749 s3.2).
+        let is_set = |name: &str| members.iter().any(|(set, _)| set == name);
+        let usual = settings.access_token_params.iter().filter(|(name, _)| !is_set(name));
+        members.extend(usual.map(|(name, value)| member(name, value.as_str())).collect::<Form>());
         let answer = post(settings, &self.0.worker, endpoint, Stage::Token, members).await?;
         let mut token = TokenSet::read(&answer, scope, settings.clock.now())?;
         token.issued_to = Some(self.0.registered.tokens.clone());

@@ -90,7 +90,9 @@ impl Client {
         let mut members = vec![member("grant_type", "refresh_token"), member("refresh_token", refresh_token)];
         members.extend(old.resources.iter().map(|resource| member("resource", resource.as_str())));
         let mut new = self.request_token(members, old.scope()).await?;
-        if let (Some(jwt), Some(by)) = (new.id_token.take(), &self.0.judge) {
+        // Where the login had none, nothing tells whose this one is.
+        let had_one = old.subject().is_some() || old.id_token().is_some();
+        if let (Some(jwt), Some(by), true) = (new.id_token.take(), &self.0.judge, had_one) {
             let (before, after) = (old.id_token().map(Said::read).unwrap_or_default(), Said::read(&jwt));
             let subject = old.subject().or(before.subject.as_deref());
             if let Some(problem) = after.foreign_to(&before, subject, self.client_id()) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::client::authorization::is_ours;
+use crate::client::authorization::{is_ours, twice};
 use crate::client::error::OAuthError;
 
 /// What a program asks for on its own account, without a user. A text is a scope.
@@ -46,6 +46,9 @@ impl ClientCredentialsRequest {
         if self.params.iter().any(|(name, _)| is_ours(name) || name == "grant_type") {
             let problem = "a parameter that this crate sets itself was given as another one";
             return Err(OAuthError::InvalidRequest { problem });
+        }
+        if twice(&self.params).is_some() {
+            return Err(OAuthError::InvalidRequest { problem: "a parameter was given twice" });
         }
         Ok(())
     }

@@ -386,6 +386,35 @@ fn a_lifetime_is_read_in_each_form_that_servers_write_it_in() {
 }
 
 #[test]
+fn an_id_token_that_comes_with_a_renewal_names_nobody_where_the_login_had_none() {
+    let clock = TestClock::at(NOW);
+    let world = WithIdToken::new(&clock, |old| old, |new| new);
+    let nameless = stored(r#"{"access_token":"a0","token_type":"Bearer","refresh_token":"r0"}"#);
+    let new = block_on(world.client.renew(&nameless)).unwrap();
+    assert_eq!((new.access_token(), new.subject(), new.id_token()), ("a1", None, None));
+    // The twin, of a login that had one.
+    let new = with_id_token(&clock, |old| old, |new| new).unwrap();
+    assert_eq!(new.subject(), Some("alice"));
+    assert!(new.id_token().is_some());
+}
+
+#[test]
+fn a_parameter_of_the_request_stands_against_that_of_the_registration() {
+    let server = TokenServer::new(|_| ok(tokens("own", None, 60)));
+    let registration = server.registration(&TestClock::at(NOW));
+    let registration = registration.access_token_param("audience", "usual").access_token_param("tenant", "one");
+    let client = Client::new("example", registration).unwrap();
+    let request = || ClientCredentialsRequest::scope("jobs:run").param("audience", "this");
+    block_on(client.client_credentials(request())).unwrap();
+    let asked = server.asked();
+    assert_eq!(asked[0].names(), ["grant_type", "scope", "audience", "tenant"]);
+    assert_eq!((asked[0].member("audience"), asked[0].member("tenant")), (Some("this"), Some("one")));
+    let twice = block_on(client.client_credentials(request().param("audience", "that"))).unwrap_err();
+    assert_eq!(twice.label(), "invalid_request");
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
 fn a_program_gets_a_token_of_its_own_without_a_refresh_token() {
     let body =
         r#"{"access_token":"own","token_type":"Bearer","expires_in":60,"refresh_token":"r","id_token":"e30.e30.e30"}"#;
