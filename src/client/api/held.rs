@@ -134,6 +134,13 @@ impl Held {
         self.state().unsaved = None;
     }
 
+    /// Drops the token: its user has logged out.
+    pub(crate) fn drop_token(&self) {
+        let mut state = self.state();
+        state.token = None;
+        state.unsaved = None;
+    }
+
     /// Leaves the token as it is for a while.
     pub(crate) fn rest(&self, now: Timestamp) {
         self.state().rests_until = now.uptime().saturating_add(REST);

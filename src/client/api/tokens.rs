@@ -76,7 +76,8 @@ impl Tokens {
         let fetched = match (&self.own, &previous) {
             (Some(request), _) => self.client.client_credentials(request.clone()).await,
             (None, Some(previous)) => self.client.renew(previous).await,
-            (None, None) => Err(OAuthError::MissingToken),
+            // It was dropped.
+            (None, None) => Err(OAuthError::TokenExpired),
         };
         let now = self.client.0.settings.clock.now();
         match (fetched, previous) {
@@ -97,8 +98,9 @@ impl Tokens {
 
     async fn save(&self, previous: TokenSet, token: TokenSet) -> Outcome {
         if let Some(save) = &self.save {
-            // The user has logged out meanwhile, and his session must not come back.
+            // The user has logged out meanwhile, and his session must not come back, not even when that is forgotten here.
             if self.client.0.successors.is_over(&token) {
+                self.held.drop_token();
                 return Err(OAuthError::TokenExpired);
             }
             let (save, renewed) = (Arc::clone(save), Renewed { previous, token: token.clone() });

@@ -572,14 +572,20 @@ fn tokens_that_were_logged_out_meanwhile_are_not_saved() {
     assert!(saves.lock().unwrap().is_empty());
 
     // The same where they came before, and saving them had failed.
-    let server = TokenServer::rotating(3600);
-    let client = client_of(&server, &TestClock::at(NOW), "http://127.0.0.1:1/");
+    let (server, clock) = (TokenServer::rotating(3600), TestClock::at(NOW));
+    let client = client_of(&server, &clock, "http://127.0.0.1:1/");
     let (saves, save) = saver([Err("the disk is full")]);
     let api = client.api(first_set(0)).on_renewal(save);
     assert_eq!(block_on(api.fresh_token()).unwrap_err().label(), "store");
     client.forget(&first_set(0));
-    assert_eq!(block_on(api.fresh_token()).unwrap_err().label(), "token_expired");
-    assert_eq!(saves.lock().unwrap().len(), 1);
+    // Also when nobody remembers the logout.
+    for _ in 0..3 {
+        assert_eq!(block_on(api.fresh_token()).unwrap_err().label(), "token_expired");
+        assert_eq!(block_on(api.renew_now()).unwrap_err().label(), "token_expired");
+        clock.advance(Duration::from_secs(60));
+    }
+    assert!(api.token().is_none());
+    assert_eq!((saves.lock().unwrap().len(), server.asked().len()), (1, 1));
 }
 
 #[test]
