@@ -141,6 +141,8 @@ impl ApiClient {
     /// tokens are kept here all the same ([`token`](Self::token)), and the next call runs the callback again before anything else. Another
     /// API client that is made of the tokens before, within 60 s, has them saved by its own callback.
     ///
+    /// Set it before the API client is cloned: a clone that was made before has no callback, and tokens that it has renewed count as saved.
+    ///
     /// It is not called for a token of the program's own.
     ///
     /// ```

@@ -7,7 +7,6 @@ use crate::client::api::held::{Held, Next, REST, Replacement, When};
 use crate::client::api::renewed::{Renewed, Save};
 use crate::client::error::OAuthError;
 use crate::client::registered::Client;
-use crate::client::state::cause;
 use crate::client::successors::Outcome;
 use crate::client::token_request::ClientCredentialsRequest;
 use crate::client::token_set::TokenSet;
@@ -105,7 +104,8 @@ impl Tokens {
             }
             let (save, renewed) = (Arc::clone(save), Renewed { previous, token: token.clone() });
             let saved = self.client.0.worker.run(async move { save(renewed).await }).await;
-            let saved = saved.unwrap_or_else(|_| Err(cause("the callback panicked")));
+            // It panicked, or too much is under way for it to begin.
+            let saved = saved.unwrap_or_else(|error| Err(Arc::new(error)));
             saved.map_err(OAuthError::Store)?;
         }
         self.held.saved();
