@@ -139,8 +139,7 @@ impl AuthorizationRequest {
         if self.params.iter().any(|(name, _)| is_ours(name)) {
             return invalid("a parameter that this crate sets itself was given as another one");
         }
-        let is_scope = |scope: &str| scope.is_empty() || Scope::new(scope).is_ok();
-        if self.scope.as_deref().is_some_and(|scopes| !scopes.split(' ').all(is_scope)) {
+        if self.scope.as_deref().is_some_and(|scope| !is_scope_list(scope)) {
             return invalid("the scope is not a list of scopes");
         }
         if self.acr.as_ref().is_some_and(Vec::is_empty) {
@@ -209,6 +208,11 @@ pub(crate) fn is_ours(name: &str) -> bool {
         "refresh_token",
     ];
     OURS.contains(&name)
+}
+
+/// Whether it is a list of scopes with spaces between (RFC 6749 s3.3); more of them than one do no harm.
+pub(crate) fn is_scope_list(text: &str) -> bool {
+    text.split(' ').all(|scope| scope.is_empty() || Scope::new(scope).is_ok())
 }
 
 /// A name that stands there twice, which no server takes (RFC 6749 s3.1 and s3.2).

@@ -1,6 +1,6 @@
 //! Logins that the browser remembers itself, in a cookie that it can neither read nor change.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub struct CookieStore {
 
 #[derive(Default)]
 struct Used {
-    states: HashMap<Box<str>, ()>,
+    states: HashSet<Box<str>>,
     order: VecDeque<Box<str>>,
 }
 
@@ -54,7 +54,7 @@ impl CookieStore {
 
     fn is_first_use(&self, state: &str) -> bool {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.states.insert(state.into(), ()).is_some() {
+        if !used.states.insert(state.into()) {
             return false;
         }
         used.order.push_back(state.into());

@@ -5,11 +5,11 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::client::authorization::is_scope_list;
 use crate::client::registration::Registration;
 use crate::client_auth::ClientAuth;
 use crate::config_error::ConfigError;
 use crate::endpoint::{Endpoint, PlainHttp};
-use crate::scope::Scope;
 
 /// A registration as it stands in a settings file of any format that `serde` reads, under the names by which Authlib's `register()` takes it.
 ///
@@ -250,8 +250,7 @@ impl RegistrationDocument {
                 Endpoint::new(url, PlainHttp::OnLoopback).map_err(|problem| place.fault(member, problem))?;
             }
         }
-        let scopes = self.scope.as_deref().unwrap_or_default().split(' ').filter(|scope| !scope.is_empty());
-        if scopes.map(Scope::new).any(|scope| scope.is_err()) {
+        if self.scope.as_deref().is_some_and(|scope| !is_scope_list(scope)) {
             return Err(place.fault("scope", "is not a list of scopes with spaces between (RFC 6749 s3.3)"));
         }
         match self.code_challenge_method.as_deref() {

@@ -16,6 +16,7 @@ use crate::client_auth::Credential;
 use crate::endpoint::Endpoint;
 use crate::introspection::remote::refuses_the_client;
 use crate::jose::json::{self, Duplicates, Value};
+use crate::wire::addresses::Addresses;
 use crate::wire::fetch::{FetchError, FetchLimits, judge};
 use crate::wire::form::form;
 use crate::wire::tls_problem::TlsProblem;
@@ -26,7 +27,7 @@ const LIMITS: FetchLimits = FetchLimits {
     connect: Duration::from_secs(2),
     total: Duration::from_secs(10),
     body: 256 * 1024,
-    addresses: crate::wire::addresses::Addresses::Any,
+    addresses: Addresses::Any,
 };
 
 /// As of an answer, so that what is read of one is read of the other.

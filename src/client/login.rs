@@ -62,9 +62,6 @@ impl Client {
             cross_site: request.response_mode == ResponseMode::FormPost,
         };
         let record = Record {
-            kind: Kind::Login,
-            client: self.0.registered.login.clone(),
-            redirect_uri: request.redirect_uri.clone(),
             nonce,
             code_verifier,
             scope: (!scope.is_empty()).then(|| scope.to_owned()),
@@ -72,8 +69,7 @@ impl Client {
             max_age: request.max_age.map(|age| age.as_secs()),
             acr: request.acr.clone().unwrap_or_default(),
             return_to: request.return_to.clone(),
-            until: 0,
-            browser: String::new(),
+            ..Record::new(Kind::Login, &self.0.registered, &request.redirect_uri)
         };
         let params = self.authorization_params(&request, &record);
         let now = settings.clock.now();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::HeaderValue;
 
-use crate::client::authorization::{is_local, is_ours};
+use crate::client::authorization::{is_local, is_ours, twice};
 use crate::client::callback::Callback;
 use crate::client::error::{LoginError, OAuthError};
 use crate::client::exchange::{Form, member};
@@ -90,12 +90,10 @@ impl LogoutRequest {
     fn check(&self) -> Result<(), OAuthError> {
         let invalid = |problem| Err(OAuthError::InvalidRequest { problem });
         let is_set = |name: &str| is_ours(name) || matches!(name, "id_token_hint" | "post_logout_redirect_uri");
-        let mut names: Vec<&str> = self.params.iter().map(|(name, _)| name.as_str()).collect();
-        if names.iter().any(|name| is_set(name)) {
+        if self.params.iter().any(|(name, _)| is_set(name)) {
             return invalid("a parameter that this crate sets itself was given as another one");
         }
-        names.sort_unstable();
-        if !names.is_sorted_by(|one, next| one < next) {
+        if twice(&self.params).is_some() {
             return invalid("a parameter was given twice");
         }
         match self.return_to.as_deref() {
@@ -192,20 +190,7 @@ impl Client {
         let back = Endpoint::new(uri, settings.plain_http).map_err(|_| OAuthError::InvalidRequest { problem })?;
         // The browser comes back by following a link, with which `Lax` cookies are sent.
         let rules = CookieRules { secure: back.uri().scheme_str() == Some("https"), cross_site: false };
-        let record = Record {
-            kind: Kind::Logout,
-            client: self.0.registered.login.clone(),
-            redirect_uri: uri.to_owned(),
-            nonce: None,
-            code_verifier: None,
-            scope: None,
-            resources: Vec::new(),
-            max_age: None,
-            acr: Vec::new(),
-            return_to,
-            until: 0,
-            browser: String::new(),
-        };
+        let record = Record { return_to, ..Record::new(Kind::Logout, &self.0.registered, uri) };
         state::begin(&*settings.states, rules, settings.login_time, settings.clock.now(), record).await
     }
 

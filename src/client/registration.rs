@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use crate::client::api::http::Setup;
-use crate::client::authorization::{is_ours, twice};
+use crate::client::authorization::{is_ours, is_scope_list, twice};
 use crate::client::cookie_store::CookieStore;
 use crate::client::state::StateStore;
 use crate::client_auth::{ClientAuth, Credential};
@@ -15,7 +15,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::config_error::ConfigError;
 use crate::endpoint::{Endpoint, PlainHttp, issuer_problem};
 use crate::jose::algorithm::Algorithm;
-use crate::scope::Scope;
 use crate::wire::fetch::Fetch;
 use crate::wire::reqwest::ReqwestFetch;
 
@@ -275,8 +274,8 @@ impl Registration {
             return Err(ConfigError::conflict("openid", self.issuer.unwrap_or_default(), problem));
         }
         self.check_times()?;
-        for scope in self.scope.split(' ').filter(|scope| !scope.is_empty()) {
-            Scope::new(scope).map_err(|_| ConfigError::invalid("scope", &self.scope, "is not a list of scopes"))?;
+        if !is_scope_list(&self.scope) {
+            return Err(ConfigError::invalid("scope", &self.scope, "is not a list of scopes"));
         }
         let own = self.authorize_params.iter().chain(&self.access_token_params);
         if let Some((name, _)) = own.into_iter().find(|(name, _)| is_ours(name)) {

@@ -70,6 +70,26 @@ pub(crate) struct Record {
     pub(crate) browser: String,
 }
 
+impl Record {
+    /// Of nothing but who has begun what, and where the browser is to come back. [`begin`] sees to the rest that every one has.
+    pub(crate) fn new(kind: Kind, client: &Registered, redirect_uri: &str) -> Self {
+        Self {
+            kind,
+            client: client.login.clone(),
+            redirect_uri: redirect_uri.to_owned(),
+            nonce: None,
+            code_verifier: None,
+            scope: None,
+            resources: Vec::new(),
+            max_age: None,
+            acr: Vec::new(),
+            return_to: None,
+            until: 0,
+            browser: String::new(),
+        }
+    }
+}
+
 /// Which client it is, in what is kept outside of it: as digests, which are short.
 pub(crate) struct Registered {
     /// Of the program's name for it too, so that a login is completed by the one that began it.
@@ -197,9 +217,9 @@ pub(crate) fn ours(headers: &http::HeaderMap) -> Vec<String> {
     pairs.filter(|pair| pair.strip_prefix(HOST).unwrap_or(pair).starts_with(NAME)).map(str::to_owned).collect()
 }
 
-/// The one value under which what was begun is kept, and whether it was kept for https alone. Where the browser sends several under one name it cannot be told whose they are, and
-/// none counts: a page of a neighbouring host can set cookies for this one (RFC 6265 s8.6), but not under the name that begins with
-/// `__Host-`.
+/// The one value under which what was begun is kept, and whether it was kept for https alone. Where the browser sends several under one
+/// name it cannot be told whose they are, and none counts: a page of a neighbouring host can set cookies for this one (RFC 6265 s8.6),
+/// but not under the name that begins with `__Host-`.
 fn sent<'c>(cookies: &'c [String], state: &str) -> Option<(&'c str, bool)> {
     names(state).find_map(|(name, rules)| {
         let mut values = cookies

@@ -43,7 +43,7 @@ impl ClientCredentialsRequest {
 
     /// Says what is wrong with it.
     pub(crate) fn check(&self) -> Result<(), OAuthError> {
-        if self.params.iter().any(|(name, _)| is_ours(name) || name == "grant_type") {
+        if self.params.iter().any(|(name, _)| is_ours(name)) {
             let problem = "a parameter that this crate sets itself was given as another one";
             return Err(OAuthError::InvalidRequest { problem });
         }
